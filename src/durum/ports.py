@@ -1,0 +1,145 @@
+"""What the engine needs from the outside, as Protocols on one page: stores, transports, clock, entropy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from durum.core.canonical import JsonObject, JsonValue
+
+
+class StoredEvent(msgspec.Struct, frozen=True, array_like=True):
+    """One event as a store keeps it: opaque ``body`` bytes and the chain hash over them (docs/decisions/0002)."""
+
+    seq: int  # 1-based, contiguous
+    hash: bytes  # 32 bytes, SHA-256 over the hash before and the body
+    body: bytes  # canonical JSON of the envelope
+
+
+class Artifact(msgspec.Struct, frozen=True, array_like=True):
+    """Immutable bytes on their way into a store."""
+
+    id: str  # SHA-256 of ``data`` in lowercase hex
+    kind: str  # an ArtifactKind value
+    data: bytes
+
+
+class Head(msgspec.Struct, frozen=True):
+    """Where a run's log stands now, and who may append to it."""
+
+    run_id: str
+    seq: int  # 0: nothing appended yet
+    hash: bytes  # of the last event; of the run's genesis when ``seq`` is 0
+    epoch: int  # the fencing token every append carries
+    owner: str | None  # worker id, None after a release
+    created_ms: int
+
+
+class Message(msgspec.Struct, frozen=True):
+    """A durable message to a run from anyone who is not its owner."""
+
+    run_id: str
+    message_id: str
+    kind: str
+    payload: bytes  # canonical JSON
+    dedupe_key: str | None = None  # at most one message per (run, dedupe key) is accepted
+
+
+class EventStore(Protocol):
+    """Append-only logs, one per run, fenced by epoch. Every method is all or nothing.
+
+    Raises ``ConcurrencyError`` when a guard fails, ``StoreUnavailableError`` when the outcome is unknown or the store is away.
+    """
+
+    async def claim(self, run_id: str, worker: str, *, create: bool = False, now_ms: int = 0) -> Head:
+        """Make ``worker`` the owner under a new epoch; refused with ``RunOwnedError`` while the owner lives."""
+
+    async def release(self, run_id: str, worker: str, epoch: int) -> None:
+        """Give the run up if ``worker`` still owns it in ``epoch``."""
+
+    async def append(
+        self, run_id: str, expected_seq: int, epoch: int, events: Sequence[StoredEvent], artifacts: Sequence[Artifact] = ()
+    ) -> int:
+        """Append events with the artifacts they name; return the new head seq."""
+
+    async def head(self, run_id: str) -> Head | None:
+        """Return the head of a run, None if the run is unknown."""
+
+    async def heads(self) -> list[Head]:
+        """Return every run's head, newest run first."""
+
+    async def read_range(self, run_id: str, from_seq: int = 1, to_seq: int | None = None) -> list[StoredEvent]:
+        """Return events ``from_seq`` to ``to_seq``, both included."""
+
+    async def owner_alive(self, worker: str) -> bool:
+        """Tell whether the process behind ``worker`` still holds its lock."""
+
+    async def send(self, message: Message) -> bool:
+        """Insert into the run's inbox; the insert is the acknowledgement. False: a message with this key was there first."""
+
+    async def inbox(self, run_id: str) -> list[Message]:
+        """Return the run's unconsumed messages, oldest first."""
+
+    async def consume(self, run_id: str, epoch: int, message_ids: Sequence[str]) -> None:
+        """Mark messages as moved into the log."""
+
+    async def close(self) -> None:
+        """Release files and locks."""
+
+
+class ArtifactStore(Protocol):
+    """Immutable bytes under the SHA-256 of their content; checked on put and on get."""
+
+    async def put(self, artifact: Artifact) -> str:
+        """Store bytes durably and return their id; storing them again is no work."""
+
+    async def get(self, artifact_id: str) -> bytes:
+        """Return the bytes; ``NotFoundError`` if absent, ``CorruptionError`` if they do not match the id."""
+
+    async def exists(self, artifact_id: str) -> bool:
+        """Tell whether the bytes are there."""
+
+
+class TransportCall(Protocol):
+    """What a transport may know of the call it performs."""
+
+    @property
+    def effect_key(self) -> str | None:
+        """The idempotency key to hand to the receiver; None for a read."""
+
+    def secret(self, name: str) -> str:
+        """Resolve a secret reference; the value is never recorded."""
+
+
+class Transport(Protocol):
+    """Performs live IO for one namespace. Constructed on the first live call, never in replay."""
+
+    async def call(self, request: JsonObject, call: TransportCall) -> JsonValue:
+        """Perform one request and return its outcome as JSON; raise ``TransportError`` with a stable code when it fails."""
+
+    async def close(self) -> None:
+        """Free what the transport holds."""
+
+
+class Clock(Protocol):
+    """The engine's time."""
+
+    def now_ms(self) -> int:
+        """Return milliseconds since the Unix epoch."""
+
+    async def sleep_until(self, due_ms: int) -> None:
+        """Return once ``now_ms() >= due_ms``."""
+
+
+class Entropy(Protocol):
+    """The engine's randomness."""
+
+    def random_bytes(self, n: int) -> bytes:
+        """Return ``n`` random bytes."""
+
+    def uniform(self) -> float:
+        """Return a float in [0, 1)."""
