@@ -50,21 +50,37 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class EventStore(Protocol):
-    """Append-only logs, one per run, fenced by epoch. Every method is all or nothing.
+    """Append-only logs, one per run, fenced by epoch. An open handle is one worker; every method is all or nothing.
 
     Raises ``ConcurrencyError`` when a guard fails, ``StoreUnavailableError`` when the outcome is unknown or the store is away.
     """
 
-    async def claim(self, run_id: str, worker: str, *, create: bool = False, now_ms: int = 0) -> Head:
-        """Make ``worker`` the owner under a new epoch; refused with ``RunOwnedError`` while the owner lives."""
+    @property
+    def worker(self) -> str:
+        """The id this handle claims runs under."""
 
-    async def release(self, run_id: str, worker: str, epoch: int) -> None:
-        """Give the run up if ``worker`` still owns it in ``epoch``."""
+    async def claim(self, run_id: str, *, create: bool = False, now_ms: int = 0) -> Head:
+        """Become the owner under a new epoch.
+
+        Raises:
+            RunOwnedError: the worker that owns the run is alive.
+            RunExistsError: ``create`` is set and the run has events.
+            NotFoundError: ``create`` is not set and there is no such run.
+        """
+
+    async def release(self, run_id: str, epoch: int) -> None:
+        """Give the run up if this worker still owns it in ``epoch``."""
 
     async def append(
-        self, run_id: str, expected_seq: int, epoch: int, events: Sequence[StoredEvent], artifacts: Sequence[Artifact] = ()
+        self,
+        run_id: str,
+        expected_seq: int,
+        epoch: int,
+        events: Sequence[StoredEvent],
+        artifacts: Sequence[Artifact] = (),
+        consumed: Sequence[str] = (),
     ) -> int:
-        """Append events with the artifacts they name; return the new head seq."""
+        """Append events with the artifacts they name, and drop the inbox messages they take over; return the new head seq."""
 
     async def head(self, run_id: str) -> Head | None:
         """Return the head of a run, None if the run is unknown."""
@@ -75,17 +91,14 @@ class EventStore(Protocol):
     async def read_range(self, run_id: str, from_seq: int = 1, to_seq: int | None = None) -> list[StoredEvent]:
         """Return events ``from_seq`` to ``to_seq``, both included."""
 
-    async def owner_alive(self, worker: str) -> bool:
-        """Tell whether the process behind ``worker`` still holds its lock."""
+    async def is_alive(self, worker: str) -> bool:
+        """Tell whether the process behind a worker id still holds its lock."""
 
     async def send(self, message: Message) -> bool:
         """Insert into the run's inbox; the insert is the acknowledgement. False: a message with this key was there first."""
 
     async def inbox(self, run_id: str) -> list[Message]:
         """Return the run's unconsumed messages, oldest first."""
-
-    async def consume(self, run_id: str, epoch: int, message_ids: Sequence[str]) -> None:
-        """Mark messages as moved into the log."""
 
     async def close(self) -> None:
         """Release files and locks."""

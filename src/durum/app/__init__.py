@@ -1,0 +1,1 @@
+"""The use cases: settings, provenance, wiring and the service that every entry point calls."""

@@ -103,7 +103,7 @@ def _cut(items: Iterable[Item], *, keyed: bool, level: int) -> tuple[Node, ...]:
 
 
 def _parent_item(node: Node, *, keyed: bool, level: int) -> Item:
-    reference = _reference(node.id)
+    reference = reference(node.id)
     return map_item(node.last_key, reference, level) if keyed else list_item(reference, level)
 
 
@@ -254,10 +254,10 @@ def entry_of(value: object, put: Callable[[str, bytes], None], canonical: bytes 
         tree = tree_of(value, put)
         for node in tree.nodes():
             put(node.id, node.data)
-        return _reference(tree.id)
+        return reference(tree.id)
     identity = sha256(data).hexdigest()
     put(identity, data)
-    return _reference(identity)
+    return reference(identity)
 
 
 def tree_of(value: object, put: Callable[[str, bytes], None]) -> Tree:
@@ -298,8 +298,8 @@ class NodeBody(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_f
         if self.l is not None:
             return tuple([list_item(bytes(entry)) for entry in self.l])
         if self.M is not None:
-            return tuple([map_item(key, _reference(child), level) for key, child in self.M])
-        return tuple([list_item(_reference(child), level) for child in self.L or ()])
+            return tuple([map_item(key, reference(child), level) for key, child in self.M])
+        return tuple([list_item(reference(child), level) for child in self.L or ()])
 
 
 _decode_node = msgspec.json.Decoder(NodeBody).decode
@@ -334,5 +334,6 @@ def map_row(item: Item) -> tuple[str, bytes]:
     return item.key, item.text[len(_text(item.key)) + 2 : -1]
 
 
-def _reference(identity: str) -> bytes:
+def reference(identity: str) -> bytes:
+    """Return the entry that refers to an artifact."""
     return b'"' + identity.encode() + b'"'

@@ -1,0 +1,1 @@
+"""Performs what decide commands, records what comes back, and replays it."""

@@ -1,0 +1,1 @@
+"""Where logs and artifacts are kept: in memory, in one SQLite file."""

@@ -1,0 +1,1 @@
+"""Perform live IO, one module per namespace; nothing here runs in replay."""

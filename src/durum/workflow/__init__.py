@@ -1,0 +1,1 @@
+"""What people write: workflows of plain Python functions, turned into plans."""

@@ -1,0 +1,112 @@
+"""Fact keys and outcomes: what a call is called in the record, and which recorded outcome answers it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from durum.core.canonical import canonical_json, decode_json, digest
+from durum.core.events import Envelope, FactRecorded
+from durum.core.ids import FactKey
+from durum.errors import InvalidIdError, RateLimitedError, TransportError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from durum.core.canonical import JsonObject, JsonValue
+
+DERIVED = "|"
+"""Separates the parts of a derived key; explicit keys may not hold it, so the two kinds never meet."""
+
+
+def explicit_key(key: str) -> str:
+    """Return an author's own fact key, checked."""
+    if DERIVED in key:
+        raise InvalidIdError("fact_key", key, f"without {DERIVED!r}, which marks derived keys")
+    return FactKey(key)
+
+
+class KeyMaker:
+    """Derives the fact keys of one attempt: state, namespace, request digest and which time this request is made."""
+
+    def __init__(self, state_id: str) -> None:
+        self._state_id = state_id
+        self._seen: dict[str, int] = {}
+
+    def key(self, namespace: str, request_id: str) -> str:
+        """Return the key of the next occurrence of a request."""
+        stem = f"{self._state_id}{DERIVED}{namespace}{DERIVED}{request_id}"
+        occurrence = self._seen.get(stem, 0)
+        self._seen[stem] = occurrence + 1
+        return f"{stem}{DERIVED}{occurrence}"
+
+
+class FactIndex:
+    """The bindings of a run. A success of scope "run" binds for every attempt, everything else within its attempt."""
+
+    def __init__(self) -> None:
+        self._run: dict[str, FactRecorded] = {}
+        self._attempt: dict[tuple[str, str | None, int | None], FactRecorded] = {}
+
+    def add(self, fact: FactRecorded, state_id: str | None, attempt: int | None) -> None:
+        """Bind a fact; the first binding wins."""
+        if fact.scope == "run":
+            self._run.setdefault(fact.key, fact)
+        else:
+            self._attempt.setdefault((fact.key, state_id, attempt), fact)
+
+    def find(self, key: str, state_id: str, attempt: int) -> FactRecorded | None:
+        """Return the binding of a key in an attempt's sight."""
+        return self._run.get(key) or self._attempt.get((key, state_id, attempt))
+
+
+def index_facts(envelopes: Iterable[Envelope]) -> FactIndex:
+    """Return the bindings a log holds."""
+    index = FactIndex()
+    for envelope in envelopes:
+        if isinstance(envelope.event, FactRecorded):
+            index.add(envelope.event, envelope.state_id, envelope.attempt)
+    return index
+
+
+class CallError(msgspec.Struct, frozen=True):
+    """A failed call as its outcome records it."""
+
+    code: str
+    message: str
+    retryable: bool
+    details: JsonValue
+
+
+def success_bytes(response: object) -> bytes:
+    """Return the artifact of a successful outcome."""
+    return canonical_json({"ok": response})
+
+
+def error_bytes(error: TransportError, details: JsonValue) -> bytes:
+    """Return the artifact of a failed outcome."""
+    record = {"code": error.transport_code, "details": details, "message": error.message, "retryable": error.retryable}
+    return canonical_json({"error": record})
+
+
+def outcome(payload: bytes) -> JsonValue:
+    """Return the response an outcome artifact holds, or raise the error it records."""
+    record = decode_json(payload)
+    assert isinstance(record, dict)
+    if "ok" in record:
+        return record["ok"]
+    failed = msgspec.convert(record["error"], CallError)
+    if failed.code == RateLimitedError.code:
+        raise RateLimitedError(failed.message, details=failed.details)
+    raise TransportError(failed.message, code=failed.code, retryable=failed.retryable, details=failed.details)
+
+
+def used_digest(used: dict[str, str]) -> str | None:
+    """Return the digest of the facts an attempt used (key -> payload id), None if it used none."""
+    return digest(sorted(used.items())) if used else None
+
+
+def request_object(namespace: str, request: JsonObject) -> JsonObject:
+    """Return a request as the artifact beside its outcome holds it."""
+    return {"namespace": namespace, "request": request}

@@ -1,0 +1,167 @@
+"""The one writer of a run's log: chains events, folds them, and makes what several attempts staged durable in one commit."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from durum.codec import encode
+from durum.core.canonical import digest_bytes
+from durum.core.events import Envelope, Event
+from durum.core.fold import Attached, fold
+from durum.errors import ConcurrencyError, StoreUnavailableError
+from durum.ports import Artifact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from durum.core.fold import RunState
+    from durum.engine.artifacts import ArtifactReader
+    from durum.ports import Clock, EventStore, Head, StoredEvent
+
+INLINE_EVENT_BYTES = 32 * 1024
+_TRIES = 5
+_RETRY_SECONDS = 0.05
+_KNOWN_IDS = 4096
+
+
+class Recorder:
+    """Owns the head of one run. ``stage`` is immediate and in memory; ``commit`` returns once everything staged is durable."""
+
+    def __init__(  # noqa: PLR0913 - the parts of a writer, wired in one place
+        self,
+        store: EventStore,
+        reader: ArtifactReader,
+        clock: Clock,
+        head: Head,
+        writer: str,
+        state: RunState,
+        listener: Callable[[Envelope], None] | None = None,
+    ) -> None:
+        self._store = store
+        self._reader = reader
+        self._clock = clock
+        self._writer = writer
+        self._head = head
+        self._hash = head.hash
+        self._seq = head.seq
+        self._durable_seq = head.seq
+        self._staged: list[StoredEvent] = []
+        self._envelopes: list[Envelope] = []
+        self._artifacts: dict[str, Artifact] = {}
+        self._known: dict[str, None] = {}
+        self._lock = asyncio.Lock()
+        self._listener = listener
+        self._broken: BaseException | None = None
+        self.state = state
+
+    def keep(self, kind: str, data: bytes, artifact_id: str | None = None) -> str:
+        """Add an artifact to the next commit and return its id."""
+        identity = digest_bytes(data) if artifact_id is None else artifact_id
+        if identity not in self._known and identity not in self._artifacts:
+            self._artifacts[identity] = Artifact(identity, kind, data)
+            self._reader.remember(identity, data)
+        return identity
+
+    def keep_all(self, kind: str, artifacts: Mapping[str, bytes]) -> None:
+        """Add artifacts whose ids are known."""
+        for identity, data in artifacts.items():
+            self.keep(kind, data, identity)
+
+    def stage(
+        self, event: Event, state_id: str | None = None, attempt: int | None = None, attached: Attached | None = None
+    ) -> Envelope:
+        """Chain and fold an event; it is not durable, and must not be acted upon outside, before ``commit``."""
+        self._check()
+        seq = self._seq + 1
+        now_ms = self._clock.now_ms()
+        stored = encode(
+            event,
+            seq=seq,
+            ts_millis=now_ms,
+            epoch=self._head.epoch,
+            writer=self._writer,
+            prev_hash=self._hash,
+            state_id=state_id,
+            attempt=attempt,
+        )
+        envelope = Envelope(
+            run_id=self._head.run_id,
+            seq=seq,
+            ts_millis=now_ms,
+            event=event,
+            state_id=state_id,
+            attempt=attempt,
+            epoch=self._head.epoch,
+            writer=self._writer,
+            prev_hash=self._hash.hex(),
+            hash=stored.hash.hex(),
+        )
+        if attached is None:
+            fold(self.state, (envelope,))
+        else:
+            fold(self.state, (envelope,), attached)
+        self._seq = seq
+        self._hash = stored.hash
+        self._staged.append(stored)
+        self._envelopes.append(envelope)
+        return envelope
+
+    async def commit(self) -> None:
+        """Make everything staged so far durable; what others staged meanwhile rides along.
+
+        Raises:
+            ConcurrencyError: another worker owns the run now; nothing staged was stored.
+            StoreUnavailableError: the store is away; nothing unacknowledged may be relied on.
+        """
+        self._check()
+        upto = self._seq
+        async with self._lock:
+            self._check()
+            if self._durable_seq >= upto:
+                return
+            staged, envelopes, artifacts = self._staged, self._envelopes, list(self._artifacts.values())
+            self._staged, self._envelopes, self._artifacts = [], [], {}
+            try:
+                await self._append(staged, artifacts)
+            except BaseException as error:
+                self._broken = error
+                raise
+            self._durable_seq = staged[-1].seq
+            for artifact in artifacts:
+                self._known[artifact.id] = None
+            while len(self._known) > _KNOWN_IDS:
+                del self._known[next(iter(self._known))]
+        if self._listener is not None:
+            for envelope in envelopes:
+                self._listener(envelope)
+
+    def _check(self) -> None:
+        """After a failed commit nothing more is written: a step that swallows the error must not tear a hole into the log."""
+        if self._broken is not None:
+            raise self._broken
+
+    async def _append(self, staged: list[StoredEvent], artifacts: list[Artifact]) -> None:
+        """Append once, whatever becomes of the acknowledgement: after a doubt the head tells whether the bytes are there."""
+        run_id, epoch = self._head.run_id, self._head.epoch
+        for attempt in range(_TRIES):
+            try:
+                await self._store.append(run_id, self._durable_seq, epoch, staged, artifacts)
+            except (StoreUnavailableError, ConcurrencyError) as error:
+                if await self._landed(staged[-1]):
+                    return
+                if isinstance(error, ConcurrencyError) or attempt == _TRIES - 1:
+                    raise
+                await asyncio.sleep(_RETRY_SECONDS * 2**attempt)
+            else:
+                return
+
+    async def _landed(self, last: StoredEvent) -> bool:
+        try:
+            head = await self._store.head(self._head.run_id)
+        except StoreUnavailableError:
+            return False
+        if head is None or head.epoch != self._head.epoch:
+            return False
+        return head.seq == last.seq and head.hash == last.hash
+

@@ -1,0 +1,172 @@
+"""IO answered from the record alone: no transport exists here, and a call the record does not hold is a divergence.
+
+Answers come in the order they were recorded in, one at a time, so that a step that calls things side by side meets them in the
+order it met them live.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from durum.core.canonical import canonical_json, digest_bytes, normalized
+from durum.core.facts import FactIndex, KeyMaker, explicit_key, outcome, request_object, success_bytes, used_digest
+from durum.core.state import IoCall, IoResult
+from durum.errors import FactConflictError, MissingFactError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from durum.core.canonical import JsonObject, JsonValue
+    from durum.core.events import FactRecorded
+    from durum.engine.artifacts import ArtifactReader
+
+_SETTLE_TURNS = 4
+_IDLE_SECONDS = 0.05
+_IMMEDIATE = frozenset({"clock", "random", "value"})
+
+
+class Turnstile:
+    """Lets waiting calls through in recorded order; a turn nobody claims while all else is idle is given up."""
+
+    def __init__(self, order: Sequence[str]) -> None:
+        self._order = list(order)
+        self._waiting: dict[str, asyncio.Future[None]] = {}
+        self._arrivals = 0
+
+    async def turn(self, key: str) -> None:
+        """Return when it is this key's turn."""
+        if key not in self._order:
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[key] = future
+        self._arrivals += 1
+        self._advance()
+        try:
+            await future
+        finally:
+            self._waiting.pop(key, None)
+            if key in self._order:
+                self._order.remove(key)
+            self._later(_SETTLE_TURNS)
+
+    def _later(self, turns: int) -> None:
+        """Give whoever was just answered a few turns of the loop to make its next call."""
+        loop = asyncio.get_running_loop()
+        if turns:
+            loop.call_soon(self._later, turns - 1)
+        else:
+            self._advance()
+
+    def _advance(self) -> None:
+        if not self._order or not self._waiting:
+            return
+        future = self._waiting.get(self._order[0])
+        if future is not None:
+            if not future.done():
+                future.set_result(None)
+            return
+        asyncio.get_running_loop().call_later(_IDLE_SECONDS, self._give_up, self._arrivals, self._order[0])
+
+    def _give_up(self, arrivals: int, key: str) -> None:
+        if self._order and self._order[0] == key and self._arrivals == arrivals and self._waiting:
+            self._order.pop(0)
+            self._advance()
+
+
+class ReplayIo:
+    """Implements ``IoProvider`` for one recorded attempt."""
+
+    def __init__(
+        self,
+        reader: ArtifactReader,
+        state_id: str,
+        attempt: int,
+        before: FactIndex,
+        own: Sequence[FactRecorded],
+        *,
+        missing_fact_retryable: bool = False,
+    ) -> None:
+        self._reader = reader
+        self._keys = KeyMaker(state_id)
+        self._state_id = state_id
+        self._attempt = attempt
+        self._before = before
+        self._own = {fact.key: fact for fact in reversed(own)}
+        self._retryable = missing_fact_retryable
+        self._turnstile = Turnstile(
+            [fact.key for fact in own if fact.namespace not in _IMMEDIATE and fact.outcome != "cancelled"]
+        )
+        self.used: dict[str, str] = {}
+        self.missing: list[JsonObject] = []  # calls the record does not hold, as {namespace, request, key}
+
+    async def call(self, call: IoCall) -> IoResult:
+        """Return the recorded outcome of a call; ``MissingFactError`` if there is none."""
+        request: JsonObject = request_object(call.namespace, call.request)
+        request_id = digest_bytes(canonical_json(request))
+        key = self._keys.key(call.namespace, request_id) if call.fact_key is None else explicit_key(call.fact_key)
+        return await self._answer(key, request)
+
+    async def _answer(self, key: str, request: JsonObject) -> IoResult:
+        fact = self._find(key)
+        if fact is None:
+            self.missing.append({**request, "key": key})
+            raise MissingFactError(key, retryable=self._retryable)
+        self.used[key] = fact.payload_id
+        if fact.outcome == "cancelled":
+            await asyncio.get_running_loop().create_future()
+        await self._turnstile.turn(key)
+        return IoResult(outcome(await self._reader.get(fact.payload_id)), fact.payload_id)
+
+    async def record_value(self, key: str, value: object) -> str:
+        """Return the id the value was recorded under; another value is a conflict, as it would be live."""
+        payload_id = digest_bytes(success_bytes(value))
+        fact = self._find(explicit_key(key))
+        if fact is None:
+            self.missing.append({"namespace": "value", "request": {"value": normalized(value)}, "key": key})
+            raise MissingFactError(key, retryable=self._retryable)
+        if fact.payload_id != payload_id:
+            self.missing.append({"namespace": "value", "request": {"value": normalized(value)}, "key": key})
+            raise FactConflictError(key)
+        self.used[key] = payload_id
+        return payload_id
+
+    async def get_recorded_fact(self, key: str) -> str | None:
+        """Return the artifact id bound to a key."""
+        fact = self._find(key)
+        if fact is None:
+            return None
+        self.used[key] = fact.payload_id
+        return fact.payload_id
+
+    async def now_millis(self) -> int:
+        """Return the recorded time."""
+        value = await self._cheap("clock", {})
+        assert isinstance(value, int)
+        return value
+
+    async def random_bytes(self, n: int) -> bytes:
+        """Return the recorded random bytes."""
+        value = await self._cheap("random", {"bytes": n})
+        assert isinstance(value, str)
+        return bytes.fromhex(value)
+
+    async def _cheap(self, namespace: str, request: JsonObject) -> JsonValue:
+        recorded = request_object(namespace, request)
+        key = self._keys.key(namespace, digest_bytes(canonical_json(recorded)))
+        return (await self._answer(key, recorded)).response
+
+    def _find(self, key: str) -> FactRecorded | None:
+        return self._before.find(key, self._state_id, self._attempt) or self._own.get(key)
+
+    def unused(self) -> list[FactRecorded]:
+        """Return the facts this attempt recorded that the code did not ask for."""
+        return [fact for key, fact in self._own.items() if key not in self.used and fact.outcome != "cancelled"]
+
+    async def settle(self) -> None:
+        """Nothing is under way outside."""
+
+    def facts_digest(self) -> str | None:
+        """Return the digest of the facts the code went by."""
+        return used_digest(self.used)
+

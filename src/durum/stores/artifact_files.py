@@ -1,0 +1,52 @@
+"""Artifacts too large for the database, one file each beside it: written and fsynced before any event names them."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+INLINE_BYTES = 64 * 1024
+"""Largest artifact that travels inside the append's own transaction."""
+
+
+class ArtifactFiles:
+    """A folder of immutable files named by their SHA-256; an orphan left by a crash is harmless."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def path(self, artifact_id: str) -> Path:
+        """Return where an artifact lies."""
+        return self._folder / artifact_id[:2] / artifact_id[2:]
+
+    def put(self, artifact_id: str, data: bytes) -> None:
+        """Store bytes durably; a file that is there already is complete, for it got its name last."""
+        path = self.path(artifact_id)
+        if path.exists():
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        try:
+            with partial.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        for folder in (path.parent, self._folder):
+            _sync_folder(folder)
+
+    def get(self, artifact_id: str) -> bytes:
+        """Return the bytes; ``FileNotFoundError`` if the file is gone."""
+        return self.path(artifact_id).read_bytes()
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,49 @@
+-- name: find_run
+-- The row of a run.
+SELECT run_no, head_seq, head_hash, epoch, owner, created_ms FROM runs WHERE run_id = ?;
+
+-- name: add_run
+-- A run that was never seen, owned from the start.
+INSERT INTO runs (run_id, created_ms, head_seq, head_hash, epoch, owner) VALUES (?, ?, 0, ?, 1, ?);
+
+-- name: take_run
+-- A new owner under a new epoch; the old one is fenced from here on.
+UPDATE runs SET owner = ?, epoch = epoch + 1 WHERE run_no = ?;
+
+-- name: release_run
+-- Only the owner of this very epoch can give a run up.
+UPDATE runs SET owner = NULL WHERE run_id = ? AND owner = ? AND epoch = ?;
+
+-- name: all_runs
+-- Runs with events, newest first.
+SELECT run_id, head_seq, head_hash, epoch, owner, created_ms FROM runs WHERE head_seq > 0 ORDER BY created_ms DESC, run_no DESC;
+
+-- name: move_head
+-- The guard of every append: no row changes unless head and epoch are what the writer thinks.
+UPDATE runs SET head_seq = ?, head_hash = ? WHERE run_no = ? AND head_seq = ? AND epoch = ?;
+
+-- name: add_event
+INSERT INTO events (position, hash, body) VALUES (?, ?, ?);
+
+-- name: read_events
+SELECT position & 4294967295, hash, body FROM events WHERE position BETWEEN ? AND ? ORDER BY position;
+
+-- name: add_artifact
+-- Content never changes, so storing it again is no work.
+INSERT INTO artifacts (digest, kind, size, data) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING;
+
+-- name: get_artifact
+SELECT data FROM artifacts WHERE digest = ?;
+
+-- name: add_message_key
+-- The first message with a dedupe key wins.
+INSERT INTO inbox_keys (run_no, dedupe_key) VALUES (?, ?) ON CONFLICT DO NOTHING;
+
+-- name: add_message
+INSERT INTO inbox (run_no, message_id, kind, payload) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING;
+
+-- name: read_inbox
+SELECT message_id, kind, payload FROM inbox WHERE run_no = ? ORDER BY message_no;
+
+-- name: drop_message
+DELETE FROM inbox WHERE run_no = ? AND message_id = ?;

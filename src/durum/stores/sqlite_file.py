@@ -1,0 +1,105 @@
+"""Opening a SQLite store: a file that is not Durum's, or of a newer version, is refused before SQLite ever touches it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+import sys
+from typing import TYPE_CHECKING
+
+from durum.errors import CorruptionError, ForeignStoreError, NotFoundError, StoreUnavailableError
+from durum.stores.statements import schema
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+APPLICATION_ID = 0x44757275  # "Duru"
+SCHEMA_VERSION = 1
+BUSY_SECONDS = 30.0
+_MAGIC = b"SQLite format 3\x00"
+_HEADER_BYTES = 100
+
+
+def open_database(path: Path, *, create: bool) -> sqlite3.Connection:
+    """Return a connection in WAL mode whose commits survive a power cut (``synchronous=FULL``).
+
+    Raises:
+        NotFoundError: there is no file and ``create`` is not set.
+        ForeignStoreError: the file is no Durum store, or of a newer version; it was not touched.
+        StoreUnavailableError: the place cannot be read or written.
+    """
+    try:
+        if not path.exists():
+            if not create:
+                raise NotFoundError("store at", str(path), "start a run first, or name the store with --store")
+            _make(path)
+        _check_header(path)
+        return _connect(path)
+    except OSError as error:
+        raise StoreUnavailableError(str(path), f"{error.strerror or error}; choose another place with --store") from error
+
+
+def _make(path: Path) -> None:
+    """Build the store aside and link it into place, so that a half-made one can never be met."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        connection = sqlite3.connect(fresh, isolation_level=None)
+        try:
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            connection.executescript(schema())
+            connection.execute("PRAGMA journal_mode = WAL")
+        finally:
+            connection.close()
+        try:
+            os.link(fresh, path)
+        except FileExistsError:
+            return  # another process was faster; its store is as good
+    except sqlite3.Error as error:
+        raise StoreUnavailableError(str(path), f"{error}; choose another place with --store") from error
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def _check_header(path: Path) -> None:
+    """Read the first 100 bytes as a plain file: opening with SQLite could already write beside it."""
+    with path.open("rb") as file:
+        header = file.read(_HEADER_BYTES)
+    if not header.startswith(_MAGIC):
+        raise ForeignStoreError(str(path), "is no SQLite database")
+    if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
+        raise ForeignStoreError(str(path), "is a SQLite database, but no Durum store")
+    _check_version(path, int.from_bytes(header[60:64], "big"))
+
+
+def _check_version(path: Path, version: int) -> None:
+    if version > SCHEMA_VERSION:
+        reason = f"was written by a newer Durum (schema {version}, this one reads up to {SCHEMA_VERSION}); upgrade durum"
+        raise ForeignStoreError(str(path), reason)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection: sqlite3.Connection | None = None
+    try:
+        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        connection.execute("PRAGMA synchronous = FULL")
+        if sys.platform == "darwin":
+            connection.execute("PRAGMA fullfsync = ON")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        connection.execute("SELECT run_no FROM runs LIMIT 1").fetchone()
+    except sqlite3.OperationalError as error:
+        _close(connection)
+        raise StoreUnavailableError(str(path), f"{error}; check its permissions or choose another with --store") from error
+    except sqlite3.DatabaseError as error:
+        _close(connection)
+        raise CorruptionError(f"store {path}", str(error)) from error
+    _check_version(path, version)
+    return connection
+
+
+def _close(connection: sqlite3.Connection | None) -> None:
+    if connection is not None:
+        connection.close()

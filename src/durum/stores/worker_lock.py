@@ -1,0 +1,67 @@
+"""A worker's life as the kernel knows it: an OS file lock that is free the moment its process is gone, ``kill -9`` included."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import socket
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_SUFFIX = ".lock"
+
+
+class WorkerLock:
+    """Holds this worker's lock until ``release`` or the end of the process."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.worker = secrets.token_hex(6)
+        self._path = folder / (self.worker + _SUFFIX)
+        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        os.write(self._file, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
+        # A forked child shares the lock and would hold it beyond our death.
+        os.register_at_fork(after_in_child=self._forget)
+
+    def _forget(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def release(self) -> None:
+        """Give the lock up and remove its file."""
+        if self._file >= 0:
+            self._path.unlink(missing_ok=True)
+            self._forget()
+
+
+def is_alive(folder: Path, worker: str) -> bool:
+    """Tell whether a worker's process still holds its lock; the file of a dead one is removed."""
+    path = folder / (worker + _SUFFIX)
+    try:
+        probe = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(probe, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        path.unlink(missing_ok=True)
+        return False
+    finally:
+        os.close(probe)
+
+
+def describe(folder: Path, worker: str) -> str:
+    """Return a worker as a person knows it: its process and host."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        known = json.loads((folder / (worker + _SUFFIX)).read_text(encoding="utf-8"))
+        return f"process {known['pid']} on {known['host']}"
+    return f"worker {worker}"

@@ -1,0 +1,265 @@
+"""Workflows of plain functions: a parameter's name says what a step needs, its function's name what it gives."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypedDict, TypeVar, Unpack, overload
+
+import msgspec
+
+from durum.core.config import NO_RETRY
+from durum.core.ids import ContextKey, OpId, StateId
+from durum.core.meta import SideEffectKind, StateMeta
+from durum.core.plan import DependencyEdge, ExecutionPlan, PlanNode, StateNode
+from durum.errors import InvalidIdError, WorkflowDefinitionError
+from durum.workflow.code_digest import code_digest
+from durum.workflow.inputs import Inputs
+from durum.workflow.signature import Signature, read_signature
+from durum.workflow.step import StepState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping
+
+    from durum.core.canonical import JsonObject
+    from durum.ports import Transport
+    from durum.workflow.retry import Retry
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Effects = Literal["pure", "read_only_io", "apply_side_effect"]
+
+
+class StepOptions(TypedDict, total=False):
+    """What a step may declare."""
+
+    name: str  # default: the function's
+    writes: str  # context key of the result; default: the step's name
+    tags: Iterable[str]
+    retry: Retry
+    timeout: timedelta  # a plain def with one runs in a thread, for nothing else could stop it
+    after: Iterable[Callable[..., Any] | str]  # steps to wait for without reading them
+    effects: Effects  # default: "pure" without Io, "read_only_io" with it
+    idempotency: str  # effect key; its receiver does the same effect once only; {run_id} stands for the run
+    blocking: bool  # run a plain def in a thread
+    version: str  # part of the input digest
+
+
+class StepDefinition(msgspec.Struct, frozen=True):
+    """One step as its author declared it."""
+
+    name: str
+    function: Callable[..., Any]
+    signature: Signature
+    writes: str | None
+    effects: SideEffectKind
+    tags: tuple[str, ...]
+    retry: Retry | None
+    timeout: timedelta | None
+    after: tuple[str, ...]
+    idempotency: str | None
+    blocking: bool
+    version: str
+
+
+class Workflow:
+    """A named, versioned set of steps and declared inputs.
+
+    ``exec`` lists the commands its steps may run, ``private_hosts`` the hosts (``host`` or ``host:port``) with private or
+    loopback addresses they may reach, ``transports`` further namespaces as namespace -> factory.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a workflow declares, each by keyword
+        self,
+        name: str,
+        *,
+        version: str = "1",
+        inputs: type | None = None,
+        exec: Collection[str] = (),  # noqa: A002 - the word people know it by
+        private_hosts: Collection[str] = (),
+        transports: Mapping[str, Callable[[], Transport]] | None = None,
+    ) -> None:
+        try:
+            self.name: str = OpId(name)
+        except InvalidIdError as error:
+            raise WorkflowDefinitionError(str(name), str(error)) from error
+        if isinstance(exec, str) or isinstance(private_hosts, str):
+            raise WorkflowDefinitionError(name, "exec and private_hosts are lists of texts, such as exec=['git']")
+        self.version = version
+        self.inputs = Inputs(name, inputs)
+        self.commands = tuple(exec)
+        self.private_hosts = tuple(private_hosts)
+        self.transports = dict(transports or {})
+        self._steps: dict[str, StepDefinition] = {}
+        self._merges: dict[str, str] = {}
+
+    # --- declaring --------------------------------------------------------------------------------------------------
+
+    def key(self, name: str, *, merge: Literal["append", "error"]) -> None:
+        """Declare how a context key with several writers merges: "append" adds lists up, "error" (the default) refuses."""
+        if merge not in {"append", "error"}:
+            raise WorkflowDefinitionError(self.name, f"key {name} cannot merge by {merge!r}; use 'append' or 'error'")
+        if merge == "append":
+            self._merges[ContextKey(name)] = merge
+
+    @overload
+    def step(self, function: Callable[P, R], /) -> Callable[P, R]: ...
+
+    @overload
+    def step(self, /, **options: Unpack[StepOptions]) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+
+    def step(self, function: Callable[..., Any] | None = None, /, **options: Unpack[StepOptions]) -> Callable[..., Any]:
+        """Make a function a step; it stays a plain function, callable in a test. ``StepOptions`` says what can be declared.
+
+        Raises:
+            WorkflowDefinitionError: the declaration contradicts itself or another.
+        """
+        if function is not None:
+            self._add(function, options)
+            return function
+
+        def decorate(decorated: Callable[..., Any]) -> Callable[..., Any]:
+            self._add(decorated, options)
+            return decorated
+
+        return decorate
+
+    def _add(self, function: Callable[..., Any], options: StepOptions) -> None:
+        step = options.get("name") or str(getattr(function, "__name__", ""))
+        unknown = sorted(options.keys() - StepOptions.__annotations__.keys())
+        if unknown:
+            close = get_close_matches(unknown[0], StepOptions.__annotations__, n=1)
+            raise self._refuse(step, f"has no option {unknown[0]!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
+        signature = read_signature(self.name, step, function)
+        if step in self._steps:
+            raise self._refuse(step, "is defined twice; pass name= to one of them")
+        timeout, blocking = options.get("timeout"), options.get("blocking", False)
+        if timeout is not None and timeout <= timedelta(0):
+            raise self._refuse(step, "has a timeout that is not positive")
+        if blocking and signature.is_async:
+            raise self._refuse(step, "is async def and blocking; only a plain def can run in a thread")
+        writes = options.get("writes")
+        self._steps[step] = StepDefinition(
+            name=step,
+            function=function,
+            signature=signature,
+            writes=(ContextKey(writes) if writes else step) if signature.gives or writes else None,
+            effects=self._effect_kind(step, signature, options),
+            tags=tuple(options.get("tags", ())),
+            retry=options.get("retry"),
+            timeout=timeout,
+            after=tuple(item if isinstance(item, str) else self._name_of(step, item) for item in options.get("after", ())),
+            idempotency=options.get("idempotency"),
+            blocking=blocking or (timeout is not None and not signature.is_async),
+            version=options.get("version", ""),
+        )
+
+    def _refuse(self, step: str, reason: str) -> WorkflowDefinitionError:
+        return WorkflowDefinitionError(self.name, f"step {step} {reason}")
+
+    def _effect_kind(self, step: str, signature: Signature, options: StepOptions) -> SideEffectKind:
+        effects, idempotency = options.get("effects"), options.get("idempotency")
+        natural = SideEffectKind.PURE if signature.io_parameter is None else SideEffectKind.READ_ONLY_IO
+        try:
+            kind = natural if effects is None else SideEffectKind(effects)
+        except ValueError:
+            raise self._refuse(step, f"declares effects={effects!r}; use {', '.join(SideEffectKind)}") from None
+        if kind is SideEffectKind.PURE and signature.io_parameter is not None:
+            raise self._refuse(step, "is declared pure but takes Io")
+        if idempotency is not None and kind is not SideEffectKind.APPLY_SIDE_EFFECT:
+            raise self._refuse(step, "has an idempotency key but applies no effect; declare effects='apply_side_effect'")
+        return kind
+
+    def _name_of(self, step: str, function: Callable[..., Any]) -> str:
+        for definition in self._steps.values():
+            if definition.function is function:
+                return definition.name
+        raise self._refuse(step, f"waits for {getattr(function, '__name__', function)!r}, which is no step declared before it")
+
+    # --- expanding --------------------------------------------------------------------------------------------------
+
+    def parse_inputs(self, given: Mapping[str, object], *, texts: bool = False) -> JsonObject:
+        """Return inputs converted to their declared types, as JSON."""
+        return self.inputs.convert(given, texts=texts)
+
+    def plan(self) -> ExecutionPlan:
+        """Return the executable plan: one state a step, edges from the names.
+
+        Raises:
+            WorkflowDefinitionError: a parameter names nothing, or two steps write one key.
+            PlanValidationError: the names form a cycle, or there are no steps.
+        """
+        writers = self._writers()
+        edges: list[DependencyEdge] = []
+        for definition in self._steps.values():
+            for dep in self._dependencies(definition, writers):
+                edges.append(DependencyEdge(self._state_id(dep), self._state_id(definition.name)))
+        states = tuple(self._state_node(definition) for definition in self._steps.values())
+        plan = ExecutionPlan(self.name, states, tuple(edges), dict(self._merges))
+        _ = plan.shape
+        return plan
+
+    def _state_id(self, step: str) -> str:
+        return StateId(f"{self.name}.{step}.main")
+
+    def _writers(self) -> dict[str, list[str]]:
+        writers: dict[str, list[str]] = {}
+        for definition in self._steps.values():
+            if definition.writes is None:
+                continue
+            if definition.writes in self.inputs.names and definition.writes not in self._merges:
+                raise self._refuse(definition.name, f"writes {definition.writes!r}, which is an input; give writes= another key")
+            earlier = writers.setdefault(definition.writes, [])
+            if earlier and definition.writes not in self._merges:
+                reason = f"writes {definition.writes!r}, as step {earlier[0]} does; declare key({definition.writes!r}, merge='append')"
+                raise self._refuse(definition.name, reason)
+            earlier.append(definition.name)
+        return writers
+
+    def _dependencies(self, definition: StepDefinition, writers: Mapping[str, list[str]]) -> list[str]:
+        deps: dict[str, None] = {}
+        for parameter in definition.signature.parameters:
+            sources = writers.get(parameter.name, [])
+            if definition.name in sources and parameter.name in self._merges:
+                sources = sources[: sources.index(definition.name)]  # a list it adds to itself: what was added before
+            elif not sources and parameter.name not in self.inputs.names and parameter.required:
+                raise self._refuse(definition.name, self._nobody_gives(parameter.name, writers))
+            deps.update(dict.fromkeys(sources))
+        for step in definition.after:
+            if step not in self._steps:
+                raise self._refuse(definition.name, f"waits for {step!r}, which is no step")
+            deps[step] = None
+        return list(deps)
+
+    def _nobody_gives(self, name: str, writers: Mapping[str, list[str]]) -> str:
+        known = [*self.inputs.names, *writers]
+        close = get_close_matches(name, known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known) or 'none'}"
+        return f"asks for {name!r}, which is no input and no step's key; {hint}"
+
+    def _state_node(self, definition: StepDefinition) -> StateNode:
+        meta = StateMeta(tags=definition.tags, side_effects=definition.effects, idempotency=definition.idempotency)
+        state = StepState(
+            name=definition.name,
+            function=definition.function,
+            signature=definition.signature,
+            state_meta=meta,
+            writes=definition.writes,
+            appends=definition.writes in self._merges,
+            blocking=definition.blocking,
+            retry=definition.retry,
+        )
+        policy = definition.retry.policy() if definition.retry else None
+        if policy is None and definition.effects is SideEffectKind.APPLY_SIDE_EFFECT:
+            policy = NO_RETRY
+        state_id = self._state_id(definition.name)
+        node = PlanNode(
+            id=state_id,
+            retry=policy,
+            timeout_ms=None if definition.timeout is None else max(1, round(definition.timeout.total_seconds() * 1000)),
+            digest=code_digest(definition.function),
+            version=definition.version,
+            reads=tuple(parameter.name for parameter in definition.signature.parameters),
+            writes=() if definition.writes is None else (definition.writes,),
+        )
+        return StateNode(state_id, state, node)

@@ -1,0 +1,126 @@
+"""A step function as an executable state."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import threading
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from durum.core.meta import SideEffectKind, StateMeta
+from durum.core.state import DynContext, EventRecorder, IoCall, StateOutcome
+from durum.engine.io import Io
+from durum.errors import CallerError, ContextError, DurumError, MissingKeyError, StepError, WorkflowDefinitionError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from durum.core.canonical import JsonValue
+    from durum.workflow.retry import Retry
+    from durum.workflow.signature import Signature
+
+
+class StepState(msgspec.Struct, frozen=True):
+    """Implements ``State`` for one authored function."""
+
+    name: str
+    function: Callable[..., Any]
+    signature: Signature
+    state_meta: StateMeta
+    writes: str | None
+    appends: bool
+    blocking: bool
+    retry: Retry | None
+
+    def meta(self) -> StateMeta:
+        """Return the step's declared meta."""
+        return self.state_meta
+
+    def retryable(self, error: BaseException) -> bool | None:
+        """Return whether the step's ``Retry`` names this exception; what the caller must fix is never tried again."""
+        if isinstance(error, CallerError | ContextError) or self.retry is None:
+            return None
+        if isinstance(error, StepError | DurumError) and error.retryable:
+            return True
+        return isinstance(error, self.retry.on)
+
+    async def handle(self, ctx: DynContext, io: Any, rec: EventRecorder) -> StateOutcome:  # noqa: ANN401 - Io behind its contract
+        """Read what the function asks for, call it, and stage its result."""
+        del rec
+        arguments: dict[str, object] = {}
+        for parameter in self.signature.parameters:
+            if await ctx.has(parameter.name):
+                arguments[parameter.name] = parameter.converter.load(parameter.name, await ctx.read(parameter.name))
+            elif parameter.required:
+                raise MissingKeyError(parameter.name, f"step {self.name} needs it; was the step that gives it skipped?")
+        if self.signature.io_parameter is not None:
+            arguments[self.signature.io_parameter] = io
+            result = await self._call(arguments)
+        elif self.state_meta.side_effects is SideEffectKind.APPLY_SIDE_EFFECT:
+            result = await self._body_as_effect(arguments, io)
+        else:
+            result = await self._call(arguments)
+        self._stage(ctx, result)
+        return StateOutcome()
+
+    async def _call(self, arguments: dict[str, object]) -> object:
+        if self.signature.is_async:
+            return await self.function(**arguments)
+        if self.blocking:
+            return await in_thread(self.function, arguments)
+        return self.function(**arguments)
+
+    async def _body_as_effect(self, arguments: dict[str, object], io: Io) -> object:
+        """A step that applies an effect without Io is itself the effect: its outcome is the recorded fact."""
+
+        async def body() -> JsonValue:
+            return self._dumped(await self._call(arguments))  # type: ignore[return-value]  # checked as JSON when recorded
+
+        result = await io.call(IoCall("step", {"step": self.name}, read=False, body=body))
+        return self.signature.result.load(self.writes or self.name, result.response)
+
+    def _dumped(self, result: object) -> object:
+        return self.signature.result.dump(self.writes or self.name, result)
+
+    def _stage(self, ctx: DynContext, result: object) -> None:
+        if self.writes is None:
+            return
+        value = self._dumped(result)
+        if not self.appends:
+            ctx.write(self.writes, value)
+        elif isinstance(value, list | tuple):
+            ctx.append(self.writes, value)
+        else:
+            message = f"step {self.name} appends to {self.writes!r} and must return a list of the new items, not {type(value).__name__}"
+            raise WorkflowDefinitionError(self.name, message)
+
+
+async def in_thread(function: Callable[..., Any], arguments: dict[str, object]) -> object:
+    """Call a blocking function in a daemon thread, context variables kept; one that hangs cannot hold the process."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[object] = loop.create_future()
+    context = contextvars.copy_context()
+
+    def finish(result: object, error: BaseException | None) -> None:
+        if future.done():
+            return
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)
+
+    def run() -> None:
+        result: object = None
+        raised: BaseException | None = None
+        try:
+            result = context.run(function, **arguments)
+        except BaseException as error:  # noqa: BLE001 - carried over to the loop's thread
+            raised = RuntimeError("StopIteration raised") if isinstance(error, StopIteration) else error
+        with contextlib.suppress(RuntimeError):  # the loop may be gone by then
+            loop.call_soon_threadsafe(finish, result, raised)
+
+    threading.Thread(target=run, daemon=True, name="durum-step").start()
+    return await future
