@@ -74,7 +74,7 @@ class _Encoded(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     writer: str
 
 
-_encode = msgspec.json.Encoder().encode
+_encode = msgspec.json.Encoder(enc_hook=str).encode  # ids are checked subclasses of str
 _decode = msgspec.json.Decoder(_Stored).decode
 _decoders = {kind: msgspec.json.Decoder(cls).decode for kind, cls in EVENT_KINDS.items()}
 

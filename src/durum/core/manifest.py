@@ -37,7 +37,7 @@ class RunManifest(msgspec.Struct, frozen=True):
 
 def manifest_bytes(manifest: RunManifest) -> bytes:
     """Return the canonical JSON a manifest is stored as."""
-    return canonical_json(msgspec.json.decode(msgspec.json.encode(manifest)))
+    return canonical_json(msgspec.json.decode(msgspec.json.encode(manifest, enc_hook=str)))
 
 
 def decode_manifest(data: bytes) -> RunManifest:

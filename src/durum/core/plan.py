@@ -171,7 +171,7 @@ def validate(plan: ExecutionPlan) -> PlanShape:
 
 def shape_bytes(shape: PlanShape) -> bytes:
     """Return the canonical JSON a plan is stored as."""
-    return canonical_json(msgspec.to_builtins(shape))
+    return canonical_json(msgspec.to_builtins(shape, enc_hook=str))
 
 
 def decode_shape(data: bytes) -> PlanShape:

@@ -103,8 +103,8 @@ def _cut(items: Iterable[Item], *, keyed: bool, level: int) -> tuple[Node, ...]:
 
 
 def _parent_item(node: Node, *, keyed: bool, level: int) -> Item:
-    reference = reference(node.id)
-    return map_item(node.last_key, reference, level) if keyed else list_item(reference, level)
+    entry = reference(node.id)
+    return map_item(node.last_key, entry, level) if keyed else list_item(entry, level)
 
 
 class Tree(msgspec.Struct, frozen=True):

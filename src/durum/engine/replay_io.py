@@ -82,7 +82,7 @@ class ReplayIo:
         reader: ArtifactReader,
         state_id: str,
         attempt: int,
-        before: FactIndex,
+        facts: FactIndex,
         own: Sequence[FactRecorded],
         *,
         missing_fact_retryable: bool = False,
@@ -91,7 +91,7 @@ class ReplayIo:
         self._keys = KeyMaker(state_id)
         self._state_id = state_id
         self._attempt = attempt
-        self._before = before
+        self._facts = facts  # every binding up to the attempt's end
         self._own = {fact.key: fact for fact in reversed(own)}
         self._retryable = missing_fact_retryable
         self._turnstile = Turnstile(
@@ -157,7 +157,7 @@ class ReplayIo:
         return (await self._answer(key, recorded)).response
 
     def _find(self, key: str) -> FactRecorded | None:
-        return self._before.find(key, self._state_id, self._attempt) or self._own.get(key)
+        return self._facts.find(key, self._state_id, self._attempt)
 
     def unused(self) -> list[FactRecorded]:
         """Return the facts this attempt recorded that the code did not ask for."""

@@ -1,0 +1,1 @@
+"""What the record proves and shows: verification, replay and views."""

@@ -80,7 +80,7 @@ class Workflow:
         transports: Mapping[str, Callable[[], Transport]] | None = None,
     ) -> None:
         try:
-            self.name: str = OpId(name)
+            self.name = str(OpId(name))
         except InvalidIdError as error:
             raise WorkflowDefinitionError(str(name), str(error)) from error
         if isinstance(exec, str) or isinstance(private_hosts, str):
@@ -100,7 +100,7 @@ class Workflow:
         if merge not in {"append", "error"}:
             raise WorkflowDefinitionError(self.name, f"key {name} cannot merge by {merge!r}; use 'append' or 'error'")
         if merge == "append":
-            self._merges[ContextKey(name)] = merge
+            self._merges[str(ContextKey(name))] = merge
 
     @overload
     def step(self, function: Callable[P, R], /) -> Callable[P, R]: ...
@@ -143,7 +143,7 @@ class Workflow:
             name=step,
             function=function,
             signature=signature,
-            writes=(ContextKey(writes) if writes else step) if signature.gives or writes else None,
+            writes=(str(ContextKey(writes)) if writes else step) if signature.gives or writes else None,
             effects=self._effect_kind(step, signature, options),
             tags=tuple(options.get("tags", ())),
             retry=options.get("retry"),
@@ -200,7 +200,7 @@ class Workflow:
         return plan
 
     def _state_id(self, step: str) -> str:
-        return StateId(f"{self.name}.{step}.main")
+        return str(StateId(f"{self.name}.{step}.main"))
 
     def _writers(self) -> dict[str, list[str]]:
         writers: dict[str, list[str]] = {}

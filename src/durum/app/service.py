@@ -1,0 +1,306 @@
+"""The use cases, one method each; command line and Python call only this."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import msgspec
+
+from durum.app import wiring
+from durum.app.provenance import provenance
+from durum.app.targets import configured_targets, load_target, load_workflows
+from durum.core.canonical import canonical_json, digest, digest_bytes, normalized
+from durum.core.config import RunConfig
+from durum.core.ids import ArtifactId, ContextKey, RunId
+from durum.core.manifest import RunManifest
+from durum.core.plan import ExecutionPlan, shape_bytes
+from durum.core.replay import Divergence
+from durum.core.secrets import find_secret
+from durum.engine.artifacts import ArtifactReader
+from durum.engine.engine import Engine, StartRun, Store, Watcher
+from durum.engine.recovery import LoadedRun, load_run
+from durum.engine.snapshots import Snapshots
+from durum.engine.system import SystemClock, SystemEntropy
+from durum.errors import InvalidIdError, NotFoundError, RunExistsError, SecretsDetectedError, TargetError
+from durum.history import views
+from durum.history.replay import ReplayResult, check_decisions, reproduce
+from durum.history.verify import VerifyResult, verify
+from durum.workflow.authoring import Workflow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
+
+    from durum.core.canonical import JsonObject, JsonValue
+    from durum.ports import Clock, Entropy
+
+T = TypeVar("T")
+Code = Workflow | ExecutionPlan | str
+
+_LS_HINT = "list the runs of this store with: durum ls"
+
+
+class Durum:
+    """One open store and everything that can be done with it. Methods block; they may be called inside a running event loop."""
+
+    def __init__(self, url: str, *, create: bool = True, clock: Clock | None = None, entropy: Entropy | None = None) -> None:
+        self.url = url
+        self._store: Store = wiring.open_store(url, create=create)
+        self._reader = ArtifactReader(self._store)
+        self._clock = clock or SystemClock()
+        self._entropy = entropy or SystemEntropy()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the store and give up what this process owns."""
+        _wait(self._store.close())
+
+    # --- driving ----------------------------------------------------------------------------------------------------
+
+    def start(  # noqa: PLR0913 - the options of a run, each by keyword
+        self,
+        code: Code,
+        inputs: Mapping[str, object] | None = None,
+        *,
+        texts: bool = False,
+        run_id: str | None = None,
+        key: str | None = None,
+        config: RunConfig | None = None,
+        on_started: Callable[[str], None] | None = None,
+        watcher: Watcher | None = None,
+    ) -> JsonObject:
+        """Start a run and drive it until it ends or parks; return its summary.
+
+        ``texts``: input values were typed, convert them. ``key``: an invocation key; the same key finds the run it started
+        before and returns it as it stands, with ``attached`` true.
+
+        Raises:
+            InvalidInputError, RunExistsError, TargetError, WorkflowDefinitionError, PlanValidationError.
+        """
+        workflow, plan = _resolve(code)
+        context = _plain_context(inputs or {}) if workflow is None else workflow.parse_inputs(inputs or {}, texts=texts)
+        identity = self._new_id(run_id, key, plan)
+        if key is not None and _wait(self._store.head(identity)) is not None:
+            return {**self.show(identity), "attached": True}
+        manifest = self._manifest(workflow, plan, context, config or RunConfig())
+        run = StartRun(identity, manifest, plan, context)
+        engine = self._engine(workflow, watcher)
+        started = None if on_started is None else (lambda: on_started(identity))
+        _wait(engine.start(run, started))
+        return self.show(identity)
+
+    def resume(self, run_id: str, code: Code | None = None, *, watcher: Watcher | None = None) -> JsonObject:
+        """Drive a run on; ``code`` None looks in ``[tool.durum] workflows`` of the working directory's pyproject.toml.
+
+        Raises:
+            NotFoundError, RunOwnedError, PlanChangedError, TargetError.
+        """
+        run = self._load(run_id)
+        if run.state.over:
+            return self.show(run.state.run_id)
+        workflow, plan = self._code_for(run, code)
+        _wait(self._engine(workflow, watcher).resume(run.state.run_id, plan))
+        return self.show(run.state.run_id)
+
+    def _engine(self, workflow: Workflow | None, watcher: Watcher | None) -> Engine:
+        return Engine(self._store, wiring.transports(workflow), self._clock, self._entropy, watcher)
+
+    def _new_id(self, run_id: str | None, key: str | None, plan: ExecutionPlan) -> str:
+        if run_id is not None:
+            identity = str(RunId.parse(run_id))
+            if _wait(self._store.head(identity)) is not None:
+                raise RunExistsError(identity)
+            return identity
+        if key is not None:  # only the digest of the key is in the id; the key itself is stored nowhere
+            return str(uuid.uuid5(uuid.NAMESPACE_OID, digest({"key": key, "op_id": plan.op_id})))
+        return str(RunId.new(self._clock.now_ms(), self._entropy.random_bytes(10)))
+
+    @staticmethod
+    def _manifest(workflow: Workflow | None, plan: ExecutionPlan, context: JsonObject, config: RunConfig) -> RunManifest:
+        shape = plan.shape
+        allow = {} if workflow is None else {"exec": workflow.commands, "private_hosts": workflow.private_hosts}
+        return RunManifest(
+            op_id=plan.op_id,
+            op_version="1" if workflow is None else workflow.version,
+            input_params=msgspec.Raw(canonical_json(context)),
+            run_config=config,
+            build=provenance(shape, Path.cwd()),
+            plan_id=digest_bytes(shape_bytes(shape)),
+            allow=allow,
+        )
+
+    def _code_for(self, run: LoadedRun, code: Code | None) -> tuple[Workflow | None, ExecutionPlan]:
+        """Return the code of a run: only what a person named is looked at; the stored op id just selects among it."""
+        run_id, op_id = run.state.run_id, run.state.plan.op_id
+        if isinstance(code, Workflow | ExecutionPlan):
+            return _resolve(code)
+        named: Sequence[str] = configured_targets() if code is None else (code,)
+        if not named:
+            raise TargetError(op_id, f"no code was named for this run; resume it with: durum resume {run_id} --with FILE.py")
+        found: list[Workflow] = [flow for target in named for flow in load_workflows(target).values() if flow.name == op_id]
+        if not found:
+            places = ", ".join(named)
+            raise TargetError(places, f"it holds no workflow {op_id}; name its file: durum resume {run_id} --with FILE.py")
+        exact = [flow for flow in found if flow.version == run.manifest.op_version]
+        workflow = (exact or found)[0]
+        return workflow, workflow.plan()
+
+    # --- looking ----------------------------------------------------------------------------------------------------
+
+    def runs(self) -> list[JsonObject]:
+        """Return the summary of every run, newest first."""
+
+        async def read() -> list[JsonObject]:
+            return [await self._summary(head.run_id) for head in await self._store.heads()]
+
+        return _wait(read())
+
+    def show(self, run_id: str) -> JsonObject:
+        """Return a run's summary."""
+        return _wait(self._summary(self._find(run_id)))
+
+    async def _summary(self, run_id: str) -> JsonObject:
+        run = await load_run(self._store, self._reader, run_id)
+        head = await self._store.head(run_id)
+        alive = head is not None and head.owner is not None and await self._store.is_alive(head.owner)
+        return views.summary(run, owner_alive=alive)
+
+    def states(self, run_id: str) -> list[JsonObject]:
+        """Return every state of a run."""
+        return views.states(self._load(run_id))
+
+    def events(self, run_id: str, from_seq: int = 1) -> list[JsonObject]:
+        """Return a run's envelopes from ``from_seq`` on."""
+        return [views.envelope_json(envelope) for envelope in self._load(run_id).envelopes if envelope.seq >= from_seq]
+
+    def context(self, run_id: str, key: str | None = None, *, at: int | None = None) -> JsonValue:
+        """Return the context, or one key of it, now or as of event ``at``."""
+        run = self._load(run_id)
+        if at is not None and not 1 <= at <= run.state.seq:
+            raise NotFoundError("event", str(at), f"the log of this run has events 1 to {run.state.seq}")
+
+        async def read() -> JsonValue:
+            snapshots = Snapshots(self._reader)
+            tree = await snapshots.tree(views.snapshot_at(run, at))
+            if key is None:
+                return await snapshots.content(tree)
+            try:
+                return await snapshots.read(tree, key)
+            except KeyError:
+                known = ", ".join(item.key for item in tree.entries()) or "none"
+                raise NotFoundError("context key", key, f"there are: {known}"[:500]) from None
+
+        return _wait(read())
+
+    def facts(self, run_id: str) -> list[JsonObject]:
+        """Return every recorded fact of a run."""
+        return views.facts(self._load(run_id))
+
+    def artifact(self, artifact_id: str) -> bytes:
+        """Return an artifact's bytes."""
+        return _wait(self._reader.get(ArtifactId(artifact_id)))
+
+    def graph(self, run_or_target: str) -> list[JsonObject]:
+        """Return the plan of a run (with statuses) or of a TARGET, by waves."""
+        try:
+            run_id = self._find(run_or_target)
+        except (InvalidIdError, NotFoundError):
+            return graph_of(run_or_target)
+        run = self._load(run_id)
+        return views.graph(run.state.plan, run.state)
+
+    # --- evidence ---------------------------------------------------------------------------------------------------
+
+    def replay(
+        self, run_id: str, mode: str = "verify", code: Code | None = None, watch: Callable[[str, int], None] | None = None
+    ) -> ReplayResult:
+        """Replay a run offline: "verify" folds and checks the log, "reproduce" executes every attempt from the record."""
+        run = self._load(run_id)
+        if mode == "reproduce":
+            _, plan = self._code_for(run, code)
+            return _wait(reproduce(run, plan, self._reader, watch))
+        checked = self.verify(run_id)
+        final = None if run.state.completed is None else run.state.completed.final_snapshot_id
+        bad = checked.first_bad
+        broken = None if bad is None else Divergence("record", None, None, bad.seq, f"{bad.what}: {bad.reason}")
+        return ReplayResult("verify", final, 0, 0, broken or check_decisions(run))
+
+    def verify(self, run_id: str, head: str | None = None) -> VerifyResult:
+        """Check that a run's record is whole, and that the head someone kept is still in it."""
+        return _wait(verify(self._store, ArtifactReader(self._store), self._find(run_id), head))
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _find(self, run_id: str) -> str:
+        """Return a run's full id; a unique beginning of it will do."""
+        text = run_id.lower()
+        try:
+            return str(RunId.parse(text))
+        except InvalidIdError:
+            matches = [head.run_id for head in _wait(self._store.heads()) if len(text) >= 4 and head.run_id.startswith(text)]
+            if len(matches) == 1:
+                return matches[0]
+            if matches:
+                raise NotFoundError("single run", run_id, f"{len(matches)} runs begin so; type more of it") from None
+            raise NotFoundError("run", run_id, _LS_HINT) from None
+
+    def _load(self, run_id: str) -> LoadedRun:
+        return _wait(load_run(self._store, self._reader, self._find(run_id)))
+
+
+def graph_of(target: str) -> list[JsonObject]:
+    """Return the plan of a TARGET by waves."""
+    return views.graph(load_target(target).plan().shape)
+
+
+def open_store(url: str | None = None, *, create: bool = True) -> Durum:
+    """Open a store by URL; None takes ``DURUM_STORE``, else ``sqlite:///.durum/durum.db`` under the working directory."""
+    return Durum(url or os.environ.get("DURUM_STORE") or wiring.DEFAULT_STORE, create=create)
+
+
+def _plain_context(values: Mapping[str, object]) -> JsonObject:
+    """Return the initial context of a bare plan: any keys, JSON values without secrets."""
+    context: JsonObject = {str(ContextKey(key)): normalized(value) for key, value in values.items()}
+    found = find_secret(context)
+    if found is not None:
+        raise SecretsDetectedError("the initial context", *found)
+    return context
+
+
+def _resolve(code: Code) -> tuple[Workflow | None, ExecutionPlan]:
+    if isinstance(code, ExecutionPlan):
+        return None, code
+    workflow = load_target(code) if isinstance(code, str) else code
+    return workflow, workflow.plan()
+
+
+def _wait(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end from blocking code, inside a running loop too (in a thread of its own)."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    result: list[T] = []
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            result.append(asyncio.run(work))
+        except BaseException as error:  # noqa: BLE001 - carried over to the caller's thread
+            raised.append(error)
+
+    thread = threading.Thread(target=run, name="durum")
+    thread.start()
+    thread.join()
+    if raised:
+        raise raised[0]
+    return result[0]

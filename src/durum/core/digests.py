@@ -1,0 +1,47 @@
+"""The two digests of a run: one of everything that was logged, one of what it means."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from durum.core.canonical import digest
+from durum.core.fold import StateStatus
+
+if TYPE_CHECKING:
+    from durum.core.canonical import JsonObject
+    from durum.core.fold import Progress, RunState
+
+
+def log_digest(state: RunState) -> str:
+    """Return the hash of the last event; the chain makes it cover every event, time and attempt before."""
+    return state.hash
+
+
+def semantic_digest(state: RunState) -> str:
+    """Return the digest of what the run came to: two runs that mean the same have the same one.
+
+    It covers, sorted by state id, each settled state's outcome, context writes and the facts its completing attempt went by,
+    and the final status. Order, seq, attempts, branches, retries, times and ids are left out.
+    """
+    plan = state.plan
+    settled = [
+        _meaning(plan.nodes[position].id, progress)
+        for position, progress in enumerate(state.states)
+        if progress.status in {StateStatus.COMPLETED, StateStatus.FAILED, StateStatus.SKIPPED}
+    ]
+    status = None if state.completed is None else state.completed.status.value
+    return digest({"states": sorted(settled, key=lambda meaning: str(meaning["state"])), "status": status})
+
+
+def _meaning(state_id: str, progress: Progress) -> JsonObject:
+    meaning: JsonObject = {"state": state_id, "outcome": progress.status.value}
+    if progress.completed is not None:
+        meaning["writes"] = [[write.key, msgspec.json.decode(write.entry), write.op] for write in progress.writes]
+        meaning["facts"] = progress.completed.facts
+    if progress.status is StateStatus.FAILED and progress.error is not None:
+        meaning["error"] = progress.error.info.code
+    if progress.skip is not None:
+        meaning["reason"] = progress.skip.reason.value
+    return meaning

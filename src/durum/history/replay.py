@@ -1,0 +1,259 @@
+"""Replay without a single live call: the log folded and checked, or every recorded attempt executed again from the record."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from durum.core import events as ev
+from durum.core.canonical import JsonObject, JsonValue, decode_json
+from durum.core.diff import differences
+from durum.core.facts import FactIndex
+from durum.core.failure import ORPHAN_ATTEMPT_RECOVERED, STEP_TIMEOUT
+from durum.core.fold import begin, fold
+from durum.core.replay import Divergence, disallowed, plan_divergence
+from durum.engine.attempt import DomainEvents, Executed, execute
+from durum.engine.completion import completion
+from durum.engine.context import ContextOverlay
+from durum.engine.replay_io import ReplayIo
+from durum.engine.snapshots import Snapshots
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from durum.core.plan import ExecutionPlan
+    from durum.engine.artifacts import ArtifactReader
+    from durum.engine.recovery import LoadedRun
+
+_NOT_REPEATABLE = frozenset({ORPHAN_ATTEMPT_RECOVERED, STEP_TIMEOUT})
+_SHOWN_BYTES = 4096
+
+
+class ReplayResult(msgspec.Struct, frozen=True):
+    """How a replay ended."""
+
+    mode: str
+    final_snapshot_id: str | None
+    attempts: int  # executed again
+    passed_over: int  # attempts the engine itself ended: nothing to repeat
+    divergence: Divergence | None
+    live_calls: int = 0  # no transport exists in replay
+
+    def to_json(self) -> JsonObject:
+        """Return the result as JSON."""
+        return {
+            "result": "same" if self.divergence is None else "diverged",
+            "mode": self.mode,
+            "live_calls": self.live_calls,
+            "final_snapshot_id": self.final_snapshot_id,
+            "attempts": self.attempts,
+            "passed_over": self.passed_over,
+            "divergence": None if self.divergence is None else self.divergence.to_json(),
+        }
+
+
+class Recorded(msgspec.Struct):
+    """One attempt as the log has it."""
+
+    entered: ev.Envelope
+    facts: list[ev.FactRecorded] = []
+    events: list[ev.DomainEvent] = []
+
+
+def check_decisions(run: LoadedRun) -> Divergence | None:
+    """Fold the log once more and return the first engine event that decide would not have led to."""
+    state = begin(run.state.run_id, run.plan, run.manifest.run_config)
+    for envelope in run.envelopes:
+        found = disallowed(state, envelope)
+        if found is not None:
+            return found
+        fold(state, (envelope,), run.attached)
+    return None
+
+
+async def reproduce(
+    run: LoadedRun, plan: ExecutionPlan, reader: ArtifactReader, watch: Callable[[str, int], None] | None = None
+) -> ReplayResult:
+    """Execute every recorded attempt again from its recorded base with its recorded outcomes, and compare."""
+    return await _Reproduction(run, plan, reader, watch).run()
+
+
+class _Reproduction:
+    """One walk over a log."""
+
+    def __init__(
+        self, run: LoadedRun, plan: ExecutionPlan, reader: ArtifactReader, watch: Callable[[str, int], None] | None
+    ) -> None:
+        self._run = run
+        self._plan = plan
+        self._reader = reader
+        self._watch = watch
+        self._snapshots = Snapshots(reader)
+        self._facts = FactIndex()
+        self._open: dict[str, Recorded] = {}
+        self._attempts = 0
+        self._passed_over = 0
+
+    async def run(self) -> ReplayResult:
+        """Return how the replay ended."""
+        divergence = plan_divergence(self._run.state.plan, self._plan.shape) or check_decisions(self._run)
+        for envelope in self._run.envelopes if divergence is None else ():
+            divergence = await self._step(envelope)
+            if divergence is not None:
+                break
+        completed = self._run.state.completed
+        final = None if completed is None else completed.final_snapshot_id
+        return ReplayResult("reproduce", final, self._attempts, self._passed_over, divergence)
+
+    async def _step(self, envelope: ev.Envelope) -> Divergence | None:
+        event = envelope.event
+        open_attempt = self._open.get(envelope.state_id or "")
+        match event:
+            case ev.StateEntered():
+                self._open[event.state_id] = Recorded(envelope)
+            case ev.FactRecorded():
+                self._facts.add(event, envelope.state_id, envelope.attempt)
+                if open_attempt is not None:
+                    open_attempt.facts.append(event)
+            case ev.DomainEvent():
+                if open_attempt is not None:
+                    open_attempt.events.append(event)
+            case ev.StateCompleted() | ev.StateFailed():
+                recorded = self._open.pop(event.state_id)
+                if isinstance(event, ev.StateFailed) and not _repeatable(event):
+                    self._passed_over += 1
+                else:
+                    return await self._again(recorded, envelope, event)
+        return None
+
+    async def _again(
+        self, recorded: Recorded, envelope: ev.Envelope, event: ev.StateCompleted | ev.StateFailed
+    ) -> Divergence | None:
+        """Execute one attempt again and compare it with its record."""
+        entered = recorded.entered.event
+        assert isinstance(entered, ev.StateEntered)
+        base = await self._snapshots.tree(entered.base_snapshot_id)
+        overlay = ContextOverlay(self._snapshots, base, self._run.state.plan.merges)
+        io = ReplayIo(
+            self._reader,
+            entered.state_id,
+            entered.attempt,
+            self._facts,
+            recorded.facts,
+            missing_fact_retryable=self._run.manifest.run_config.replay_missing_fact_retryable,
+        )
+        emitted: list[ev.DomainEvent] = []
+        events = DomainEvents(self._run.manifest.run_config, emitted.append)
+        if self._watch is not None:
+            self._watch(entered.state_id, entered.attempt)
+        node = self._plan.shape.node(entered.state_id)
+        executed = await execute(
+            self._plan.code[entered.state_id],
+            overlay,
+            io,
+            events,
+            self._reader,
+            timeout_ms=node.timeout_ms,
+            progress=lambda _: None,
+        )
+        self._attempts += 1
+        found = self._compare_calls(io) or await self._compare_outcome(overlay, io, executed, event)
+        found = found or await self._compare_events(recorded.events, emitted)
+        return None if found is None else self._placed(found, envelope, recorded)
+
+    def _placed(self, found: Divergence, envelope: ev.Envelope, recorded: Recorded) -> Divergence:
+        state_id = envelope.state_id or ""
+        was, now = self._run.state.plan.node(state_id).digest, self._plan.shape.node(state_id).digest
+        facts: list[JsonValue] = [
+            {"key": fact.key, "namespace": fact.namespace, "outcome": fact.outcome, "payload_id": fact.payload_id}
+            for fact in recorded.facts
+        ]
+        return msgspec.structs.replace(
+            found,
+            state_id=state_id,
+            attempt=envelope.attempt,
+            seq=envelope.seq,
+            message=f"{state_id} attempt {(envelope.attempt or 0) + 1}: {found.message}",
+            facts=facts,
+            code_changed=None if was is None or now is None else was != now,
+        )
+
+    def _compare_calls(self, io: ReplayIo) -> Divergence | None:
+        unused = io.unused()
+        if io.missing:
+            call = io.missing[0]
+            expected: JsonValue = [fact.key for fact in unused]
+            return _found("call", f"it makes a {call['namespace']} call the record does not hold", expected, call)
+        if unused:
+            keys: list[JsonValue] = [fact.key for fact in unused]
+            return _found("call", f"it no longer makes a recorded {unused[0].namespace} call", keys, None)
+        return None
+
+    async def _compare_outcome(
+        self, overlay: ContextOverlay, io: ReplayIo, executed: Executed, event: ev.StateCompleted | ev.StateFailed
+    ) -> Divergence | None:
+        if isinstance(event, ev.StateFailed):
+            info = event.error.info
+            expected: JsonValue = {"code": info.code, "message": info.message, "retryable": info.retryable}
+            if executed.error is None:
+                return _found("outcome", "it failed when recorded and completes now", expected, "completed")
+            got: JsonValue = {
+                "code": executed.error.code,
+                "message": executed.error.message,
+                "retryable": executed.error.retryable,
+            }
+            return None if expected == got else _found("outcome", "it fails in another way", expected, got)
+        if executed.committed is None:
+            assert executed.error is not None
+            return _found("outcome", f"it completed when recorded and fails now: {executed.error.message}", "completed", executed.error.code)
+        if executed.committed.tree.id != event.context_snapshot_id:
+            return await self._compare_contexts(event, overlay, executed)
+        node = self._run.state.plan.node(event.state_id)
+        again = completion(node, overlay.reads, executed.committed, io.facts_digest()).event
+        if again.writes != event.writes or again.writes_id != event.writes_id:
+            return _found("writes", "it writes other keys to the same end", _write_keys(event), _write_keys(again))
+        if again.reads != event.reads or again.reads_id != event.reads_id:
+            return _found("writes", "it reads other keys", list(event.reads or ()), list(again.reads or ()))
+        return None
+
+    async def _compare_contexts(self, event: ev.StateCompleted, overlay: ContextOverlay, executed: Executed) -> Divergence:
+        recorded = await self._snapshots.content(await self._snapshots.tree(event.context_snapshot_id))
+        now = await overlay.dump()
+        assert executed.committed is not None
+        keys = sorted(key for key in recorded.keys() | now.keys() if recorded.get(key) != now.get(key))
+        expected: JsonObject = {key: _shown(recorded[key]) for key in keys if key in recorded}
+        got: JsonObject = {key: _shown(now[key]) for key in keys if key in now}
+        diff = differences({key: recorded[key] for key in expected}, {key: now[key] for key in got})
+        return _found("writes", f"it writes another {', '.join(keys)}", expected, got, diff)
+
+    async def _compare_events(self, recorded: list[ev.DomainEvent], emitted: list[ev.DomainEvent]) -> Divergence | None:
+        before = [await self._event(event) for event in recorded]
+        now = [await self._event(event) for event in emitted]
+        if before == now:
+            return None
+        return _found("events", "it reports other events", before, now, differences(before, now))
+
+    async def _event(self, event: ev.DomainEvent) -> JsonValue:
+        payload = event.payload if event.payload_ref is None else await self._reader.get(event.payload_ref)
+        return {"name": event.name, "payload": decode_json(bytes(payload))}
+
+
+def _repeatable(event: ev.StateFailed) -> bool:
+    return event.error.info.code not in _NOT_REPEATABLE
+
+
+def _found(
+    what: str, message: str, expected: JsonValue, got: JsonValue, diff: list[JsonValue] | None = None
+) -> Divergence:
+    return Divergence(what, None, None, None, message, expected, got, differences(expected, got) if diff is None else diff)
+
+
+def _write_keys(event: ev.StateCompleted) -> JsonValue:
+    return [[write.key, write.op] for write in event.writes or ()]
+
+
+def _shown(value: JsonValue) -> JsonValue:
+    """Return a value for a report; a large one by its size, for the differences tell what matters."""
+    size = len(msgspec.json.encode(value))
+    return value if size <= _SHOWN_BYTES else f"<{size} bytes of JSON>"

@@ -1,0 +1,213 @@
+"""Evidence that a run's record is whole: the chain, the attempt rule, every artifact, and every snapshot computed again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from durum.codec import chain_hash, decode, genesis_hash
+from durum.core import events as ev
+from durum.core.fold import RunState, begin, fold
+from durum.core.manifest import decode_manifest
+from durum.core.plan import decode_shape
+from durum.core.tree import entry_id, is_node, map_item, parse_node
+from durum.engine.boundaries import Boundaries
+from durum.engine.context import appended, edit_tree
+from durum.engine.recovery import load_attached
+from durum.engine.snapshots import Snapshots
+from durum.errors import CorruptionError, DurumError, NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from durum.core.canonical import JsonObject
+    from durum.core.tree import Item, Tree
+    from durum.engine.artifacts import ArtifactReader
+    from durum.ports import EventStore, StoredEvent
+
+
+class FirstBad(msgspec.Struct, frozen=True):
+    """The first thing found wrong."""
+
+    run_id: str
+    seq: int | None
+    what: str
+    reason: str
+
+
+class VerifyResult(msgspec.Struct, frozen=True):
+    """What a verification found."""
+
+    run_id: str
+    events: int
+    artifacts: int
+    head_hash: str
+    first_bad: FirstBad | None
+
+    def to_json(self) -> JsonObject:
+        """Return the result as JSON."""
+        data: JsonObject = msgspec.to_builtins(self)
+        return {"result": "intact" if self.first_bad is None else "broken", **data}
+
+
+async def verify(store: EventStore, reader: ArtifactReader, run_id: str, head: str | None = None) -> VerifyResult:
+    """Check everything a run's log says and names. ``head`` is the hash of an event someone kept: it must still be there.
+
+    Raises:
+        NotFoundError: the store holds no such run.
+    """
+    known = await store.head(run_id)
+    if known is None or not known.seq:
+        raise NotFoundError("run", run_id, "list the runs of this store with: durum ls")
+    stored = await store.read_range(run_id)
+    check = _Check(reader, run_id)
+    try:
+        check.chain(stored)
+        check.heads(known.seq, known.hash, head)
+        await check.contents()
+    except (DurumError, KeyError, ValueError, AssertionError) as error:
+        bad = check.bad or FirstBad(run_id, check.seq, _what(error), _reason(error))
+        return VerifyResult(run_id, len(stored), len(check.seen), known.hash.hex(), bad)
+    return VerifyResult(run_id, len(stored), len(check.seen), known.hash.hex(), check.bad)
+
+
+def _what(error: BaseException) -> str:
+    return error.what if isinstance(error, CorruptionError) else "the record"
+
+
+def _reason(error: BaseException) -> str:
+    return error.reason if isinstance(error, CorruptionError) else str(error)
+
+
+class _Check:
+    """One walk over a log; ``seq`` is where it stands."""
+
+    def __init__(self, reader: ArtifactReader, run_id: str) -> None:
+        self._reader = reader
+        self._run_id = run_id
+        self._envelopes: list[ev.Envelope] = []
+        self.seq: int | None = None
+        self.bad: FirstBad | None = None
+        self.seen: set[str] = set()
+
+    def chain(self, stored: Sequence[StoredEvent]) -> None:
+        """Check every hash and that no event is missing."""
+        previous = genesis_hash(self._run_id)
+        for place, item in enumerate(stored, start=1):
+            self.seq = item.seq
+            if item.seq != place:
+                self._fail(f"event {place}", "it is missing", place)
+            if chain_hash(previous, item.body) != item.hash:
+                self._fail(f"event {place}", "it was changed: its hash does not follow from its bytes and the event before", place)
+            envelope = decode(self._run_id, item, previous)
+            if envelope.seq != place:
+                self._fail(f"event {place}", f"it says it is event {envelope.seq}", place)
+            self._envelopes.append(envelope)
+            previous = item.hash
+
+    def heads(self, seq: int, head_hash: bytes, kept: str | None) -> None:
+        """Check that the log ends where its head says, and holds the head someone kept."""
+        last = self._envelopes[-1] if self._envelopes else None
+        if last is None or last.seq != seq or last.hash != head_hash.hex():
+            self._fail("head", f"the log ends at event {last.seq if last else 0}, its head says {seq}", seq)
+        if kept is not None and all(envelope.hash != kept.lower() for envelope in self._envelopes):
+            self._fail("head", f"no event has the hash {kept}: the log was cut or written anew after that head was kept", None)
+
+    async def contents(self) -> None:
+        """Fold the log, read every artifact it names and compute every snapshot again."""
+        started = self._envelopes[0].event
+        assert isinstance(started, ev.RunStarted)
+        self.seq = 1
+        manifest = decode_manifest(await self._artifact(started.manifest_id))
+        plan = decode_shape(await self._artifact(started.plan_id))
+        state = begin(self._run_id, plan, manifest.run_config)
+        attached = await load_attached(self._reader, self._envelopes)
+        snapshots = Snapshots(self._reader)
+        boundaries = Boundaries(snapshots, state, started.initial_snapshot_id)
+        for envelope in self._envelopes:
+            self.seq = envelope.seq
+            await self._named(envelope.event)
+            await self._before(state, boundaries, envelope)
+            fold(state, (envelope,), attached)
+            if isinstance(envelope.event, ev.StateCompleted):
+                await self._after(state, snapshots, envelope.event)
+
+    async def _before(self, state: RunState, boundaries: Boundaries, envelope: ev.Envelope) -> None:
+        """Check that an attempt began, or the run ended, with the context its predecessors left."""
+        event = envelope.event
+        artifacts: dict[str, bytes] = {}
+        if isinstance(event, ev.StateEntered) and event.state_id in state.plan.index:
+            tree, _ = await boundaries.base(state.plan.index[event.state_id], artifacts)
+            self._same(tree, event.base_snapshot_id, f"base snapshot of {event.state_id}")
+        elif isinstance(event, ev.RunCompleted) and event.final_snapshot_id is not None:
+            tree, _ = await boundaries.final(artifacts)
+            self._same(tree, event.final_snapshot_id, "final snapshot")
+
+    async def _after(self, state: RunState, snapshots: Snapshots, event: ev.StateCompleted) -> None:
+        """Check that a completed state's snapshot is its base with its writes."""
+        progress = state.progress(event.state_id)
+        assert progress.base_snapshot_id is not None
+        base = await snapshots.tree(progress.base_snapshot_id)
+        edits: dict[str, Item | None] = {}
+        artifacts: dict[str, bytes] = {}
+        for write in progress.writes:
+            entry = bytes(write.entry)
+            if write.op == "delete":
+                edits[write.key] = None
+            elif write.op == "append":
+                items = await snapshots.value(entry)
+                edits[write.key] = map_item(write.key, await appended(snapshots, base, write.key, items, artifacts))
+            else:
+                edits[write.key] = map_item(write.key, entry)
+        self._same(edit_tree(base, edits, artifacts), event.context_snapshot_id, f"snapshot after {event.state_id}")
+
+    def _same(self, tree: Tree, recorded: str, what: str) -> None:
+        if tree.id != recorded:
+            self._fail(what, f"it is {recorded} in the log but the writes give {tree.id}", self.seq)
+
+    async def _named(self, event: ev.Event) -> None:
+        """Read every artifact an event names."""
+        match event:
+            case ev.RunStarted():
+                await self._tree(event.initial_snapshot_id)
+            case ev.StateEntered():
+                await self._tree(event.base_snapshot_id)
+            case ev.StateCompleted():
+                await self._tree(event.context_snapshot_id)
+                await self._all(event.reads_id, event.writes_id)
+            case ev.FactRecorded():
+                await self._all(event.payload_id, event.request_id)
+            case ev.EffectIntended():
+                await self._all(event.request_id)
+            case ev.DomainEvent():
+                await self._all(event.payload_ref)
+
+    async def _all(self, *identities: str | None) -> None:
+        for identity in identities:
+            if identity is not None:
+                await self._artifact(identity)
+
+    async def _artifact(self, identity: str) -> bytes:
+        data = await self._reader.get(identity)
+        self.seen.add(identity)
+        return data
+
+    async def _tree(self, identity: str) -> None:
+        """Read a value or node and everything below it that was not read before."""
+        waiting = [identity]
+        while waiting:
+            identity = waiting.pop()
+            if identity in self.seen:
+                continue
+            data = await self._artifact(identity)
+            if not is_node(data):
+                continue
+            body = parse_node(data)
+            entries = [row[1] for row in body.m or ()] + list(body.l or ())
+            waiting += body.children or ()
+            waiting += [found for entry in entries if (found := entry_id(bytes(entry))) is not None]
+
+    def _fail(self, what: str, reason: str, seq: int | None) -> None:
+        self.bad = FirstBad(self._run_id, seq, what, reason)
+        raise CorruptionError(what, reason)

@@ -1,0 +1,1 @@
+"""The project's own development tools: run `python3 tools/tasks.py`."""
