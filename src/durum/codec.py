@@ -1,4 +1,4 @@
-"""Events to bytes and back: the hash chain, old versions upcast, unknown kinds kept byte for byte.
+r"""Events to bytes and back: the hash chain, old versions upcast, unknown kinds kept byte for byte.
 
 Format (docs/decisions/0002): the body is canonical JSON; ``hash = SHA-256("durum-event/1\\n" + hash before + body)``, and the
 hash before the first event is ``SHA-256("durum-log/1\\n" + run id)``.

@@ -221,7 +221,23 @@ def test_a_cancelled_write_leaves_no_trace_or_a_whole_file(tmp_path: Path) -> No
         return path.read_bytes()
 
     assert asyncio.run(scenario()) == b"old"
+    assert path.read_bytes() == b"old"  # now that the loop has joined its threads
     assert names(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("size", [1, MIB + 1])
+def test_a_write_is_durable_before_it_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """The file, the directory that names it, and every directory that names a new one are synced."""
+    synced: set[int] = set()
+    sync = os.fsync
+
+    def noting(fd: int) -> None:
+        synced.add(os.fstat(fd).st_ino)
+        sync(fd)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    write(tmp_path / "x/y/a", b"x" * size)
+    assert synced == {path.stat().st_ino for path in (tmp_path, tmp_path / "x", tmp_path / "x/y", tmp_path / "x/y/a")}
 
 
 # --- failures -----------------------------------------------------------------------------------------------------------
@@ -273,12 +289,12 @@ def test_reading_is_bounded(tmp_path: Path) -> None:
 
 
 def test_what_is_no_file_is_left_alone(tmp_path: Path) -> None:
-    """Pipes, sockets, devices and loops of links are refused at once, never opened for good and never replaced."""
+    """Pipes, sockets and loops of links are refused at once and never replaced; a device is not read."""
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "loop").symlink_to("loop")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "socket"))
-        for name in ("fifo", "loop", "socket", "/dev/null"):
+        for name in ("fifo", "loop", "socket"):
             kind = (tmp_path / name).lstat().st_mode
             with failing("file_error", name):
                 read(name, base=tmp_path)
@@ -286,6 +302,8 @@ def test_what_is_no_file_is_left_alone(tmp_path: Path) -> None:
                 write(name, base=tmp_path)
             assert (tmp_path / name).lstat().st_mode == kind
     assert names(tmp_path) == ["fifo", "loop", "socket"]
+    with failing("file_error", "no regular file"):
+        read("/dev/zero")
 
 
 def test_a_file_in_the_place_of_a_directory(tmp_path: Path) -> None:

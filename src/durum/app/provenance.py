@@ -7,16 +7,29 @@ import shutil
 import subprocess
 import sys
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from durum.core.canonical import digest_bytes
 from durum.core.manifest import BuildProvenance
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from durum.core.plan import PlanShape
 
-ENV_ALLOWLIST = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "PATH", "SSL_CERT_DIR", "SSL_CERT_FILE", "TMPDIR", "TZ", "USER")
+ENV_ALLOWLIST = (
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "LOGNAME",
+    "PATH",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+    "TMPDIR",
+    "TZ",
+    "USER",
+)
 """Environment variables a process started by a step inherits."""
 
 _LOCK_FILES = ("uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock", "requirements.lock", "requirements.txt")
@@ -81,8 +94,14 @@ def _git(folder: Path) -> tuple[str | None, bool | None]:
 def _git_says(folder: Path, *arguments: str) -> str | None:
     command = ["git", "-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-C", str(folder), *arguments]
     try:
-        done = subprocess.run(  # noqa: S603 - fixed arguments
-            command, capture_output=True, check=True, timeout=_GIT_SECONDS, text=True, errors="replace", stdin=subprocess.DEVNULL
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            check=True,
+            timeout=_GIT_SECONDS,
+            text=True,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
         )
     except (OSError, subprocess.SubprocessError):
         return None

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Code = Workflow | ExecutionPlan | str
 
+_SHORTEST_PREFIX = 4
 _LS_HINT = "list the runs of this store with: durum ls"
 
 
@@ -66,7 +67,7 @@ class Durum:
 
     # --- driving ----------------------------------------------------------------------------------------------------
 
-    def start(  # noqa: PLR0913 - the options of a run, each by keyword
+    def start(
         self,
         code: Code,
         inputs: Mapping[str, object] | None = None,
@@ -246,7 +247,11 @@ class Durum:
         try:
             return str(RunId.parse(text))
         except InvalidIdError:
-            matches = [head.run_id for head in _wait(self._store.heads()) if len(text) >= 4 and head.run_id.startswith(text)]
+            matches = [
+                head.run_id
+                for head in _wait(self._store.heads())
+                if len(text) >= _SHORTEST_PREFIX and head.run_id.startswith(text)
+            ]
             if len(matches) == 1:
                 return matches[0]
             if matches:

@@ -1,0 +1,1 @@
+"""The command line: one service method a verb, and how its answer looks."""

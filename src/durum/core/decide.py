@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from durum.core.config import RetryPolicy
 from durum.core.events import RunStatus, SkipReason
 
 if TYPE_CHECKING:
-    from durum.core.config import RetryPolicy
     from durum.core.fold import RunState
 
 
@@ -61,7 +61,9 @@ def decide(state: RunState, now_ms: int) -> list[Command]:
     if state.over or state.started is None:
         return []
     commands: list[Command] = [
-        SkipState(position, reason, cause) for position, (reason, cause) in sorted(state.doomed.items()) if position not in state.open
+        SkipState(position, reason, cause)
+        for position, (reason, cause) in sorted(state.doomed.items())
+        if position not in state.open
     ]
     commands += [
         ScheduleRetry(position, state.states[position].attempt + 1, state.states[position].counted - 1, state.policy(position))

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from durum.core.canonical import digest
+from durum.core.canonical import decode_json, digest
 from durum.core.fold import StateStatus
 
 if TYPE_CHECKING:
@@ -38,7 +36,7 @@ def semantic_digest(state: RunState) -> str:
 def _meaning(state_id: str, progress: Progress) -> JsonObject:
     meaning: JsonObject = {"state": state_id, "outcome": progress.status.value}
     if progress.completed is not None:
-        meaning["writes"] = [[write.key, msgspec.json.decode(write.entry), write.op] for write in progress.writes]
+        meaning["writes"] = [[write.key, decode_json(bytes(write.entry)), write.op] for write in progress.writes]
         meaning["facts"] = progress.completed.facts
     if progress.status is StateStatus.FAILED and progress.error is not None:
         meaning["error"] = progress.error.info.code

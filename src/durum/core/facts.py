@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -76,7 +76,7 @@ class CallError(msgspec.Struct, frozen=True):
     code: str
     message: str
     retryable: bool
-    details: JsonValue
+    details: Any  # JSON
 
 
 def success_bytes(response: object) -> bytes:

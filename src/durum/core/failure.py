@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from pathlib import PurePath
 from traceback import extract_tb
-from typing import TYPE_CHECKING
 
 import msgspec
 
-from durum import errors
-from durum.core.canonical import canonical_json
+from durum.core.canonical import canonical_json, normalized
 from durum.core.ids import ErrorCodeField, StateIdField
 from durum.core.secrets import redact, redact_text
-
-if TYPE_CHECKING:
-    from durum.core.canonical import JsonValue
+from durum.errors import (
+    CallerError,
+    CanonicalJsonError,
+    ContextError,
+    DurumError,
+    IoError,
+    StepError,
+    StorageError,
+    TransportError,
+)
 
 ORPHAN_ATTEMPT_RECOVERED = "orphan_attempt_recovered"
 STEP_TIMEOUT = "step_timeout"
 STEP_RAISED = "step_raised"
 MAX_MESSAGE_CHARACTERS = 4_000
 _MAX_DETAILS_BYTES = 16_384
+NO_DETAILS = msgspec.Raw(b"null")
 
 
 class ErrorCategory(StrEnum):
@@ -41,7 +46,7 @@ class ErrorInfo(msgspec.Struct, frozen=True):
 
     category: ErrorCategory
     code: ErrorCodeField
-    details: msgspec.Raw | None  # canonical JSON; never compared by replay
+    details: msgspec.Raw  # canonical JSON, null for none; never compared by replay
     message: str
     retryable: bool
 
@@ -55,7 +60,7 @@ class StateError(msgspec.Struct, frozen=True):
 
 def describe(error: BaseException, *, retryable: bool | None = None) -> ErrorInfo:
     """Return what is written of an exception; ``retryable`` None takes the exception's own word."""
-    own = error.retryable if isinstance(error, errors.DurumError) else False
+    own = error.retryable if isinstance(error, DurumError) else False
     return ErrorInfo(
         category=_category(error),
         code=_code(error),
@@ -67,51 +72,51 @@ def describe(error: BaseException, *, retryable: bool | None = None) -> ErrorInf
 
 def failure(code: str, message: str, *, retryable: bool = False) -> ErrorInfo:
     """Return the record of a failure the engine itself found."""
-    return ErrorInfo(category=ErrorCategory.UNKNOWN, code=code, details=None, message=message, retryable=retryable)
+    return ErrorInfo(category=ErrorCategory.UNKNOWN, code=code, details=NO_DETAILS, message=message, retryable=retryable)
 
 
 def _code(error: BaseException) -> str:
     match error:
-        case errors.StepError():
+        case StepError():
             return error.step_code
-        case errors.TransportError():
+        case TransportError():
             return error.transport_code
-        case errors.DurumError():
+        case DurumError():
             return error.code
     return STEP_RAISED
 
 
 def _message(error: BaseException) -> str:
     text = str(error).encode("utf-8", "replace").decode()
-    if isinstance(error, errors.DurumError):
+    if isinstance(error, DurumError):
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _category(error: BaseException) -> ErrorCategory:
     match error:
-        case errors.IoError():
+        case IoError():
             return ErrorCategory.OFF_CHAIN
-        case errors.ContextError():
+        case ContextError():
             return ErrorCategory.CONTEXT
-        case errors.StorageError():
+        case StorageError():
             return ErrorCategory.STORAGE
-        case errors.CallerError():
+        case CallerError():
             return ErrorCategory.PARSING_INPUT
     return ErrorCategory.UNKNOWN
 
 
-def _details(error: BaseException) -> msgspec.Raw | None:
+def _details(error: BaseException) -> msgspec.Raw:
     """Return the error's own details, else the place it was raised at."""
-    given: object = getattr(error, "details", None) if isinstance(error, errors.DurumError) else None
+    given: object = getattr(error, "details", None) if isinstance(error, DurumError) else None
     if given is None:
         frames = extract_tb(error.__traceback__)
-        if not frames or isinstance(error, errors.DurumError):
-            return None
-        given = {"raised_at": f"{PurePath(frames[-1].filename).name}:{frames[-1].lineno}", "in": frames[-1].name}
+        if not frames or isinstance(error, DurumError):
+            return NO_DETAILS
+        given = {"raised_at": f"{frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}", "in": frames[-1].name}
     try:
-        clean: JsonValue = redact(msgspec.json.decode(canonical_json(given)))
-    except errors.CanonicalJsonError:
-        return None
+        clean = redact(normalized(given))
+    except CanonicalJsonError:
+        return NO_DETAILS
     data = canonical_json(clean)
-    return msgspec.Raw(data) if len(data) <= _MAX_DETAILS_BYTES else None
+    return msgspec.Raw(data) if len(data) <= _MAX_DETAILS_BYTES else NO_DETAILS

@@ -7,21 +7,22 @@ Invariants: the attempt rule (entered, its own events, exactly one terminal) hol
 from __future__ import annotations
 
 from bisect import insort
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from durum.core import events as ev
-from durum.core.failure import ORPHAN_ATTEMPT_RECOVERED
+from durum.core.config import RunConfig
+from durum.core.failure import ORPHAN_ATTEMPT_RECOVERED, StateError
+from durum.core.plan import PlanShape
 from durum.errors import CorruptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable
 
-    from durum.core.config import RetryPolicy, RunConfig
-    from durum.core.failure import StateError
-    from durum.core.plan import PlanShape
+    from durum.core.config import RetryPolicy
 
 
 class StateStatus(StrEnum):

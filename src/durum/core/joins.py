@@ -7,12 +7,13 @@ add up; anything else is a conflict.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from durum.core.events import Write
     from durum.core.fold import RunState

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from durum.core.canonical import canonical_json
+from durum.core.canonical import canonical_json, decode_json
 from durum.core.config import RunConfig
 from durum.core.ids import ArtifactIdField, OpIdField
 
@@ -37,7 +37,7 @@ class RunManifest(msgspec.Struct, frozen=True):
 
 def manifest_bytes(manifest: RunManifest) -> bytes:
     """Return the canonical JSON a manifest is stored as."""
-    return canonical_json(msgspec.json.decode(msgspec.json.encode(manifest, enc_hook=str)))
+    return canonical_json(decode_json(msgspec.json.encode(manifest, enc_hook=str)))
 
 
 def decode_manifest(data: bytes) -> RunManifest:

@@ -10,8 +10,9 @@ import msgspec
 
 from durum.core.canonical import canonical_json
 from durum.core.config import RetryPolicy
-from durum.core.ids import ArtifactIdField, OpIdField, StateIdField
+from durum.core.ids import ArtifactIdField, OpIdField, StateId, StateIdField
 from durum.core.meta import StateMeta
+from durum.core.state import State
 from durum.errors import (
     CircularDependencyError,
     DanglingDependencyTagError,
@@ -23,7 +24,6 @@ from durum.errors import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from durum.core.state import State
 
 class DependencyEdge(msgspec.Struct, frozen=True):
     """``from_id`` must complete before ``to_id`` may run."""
@@ -150,17 +150,7 @@ def validate(plan: ExecutionPlan) -> PlanShape:
     """
     if not plan.states:
         raise EmptyPlanError
-    deps: dict[str, list[str]] = {}
-    for state_node in plan.states:
-        if state_node.id in deps:
-            raise DuplicateStateIdError(state_node.id)
-        deps[state_node.id] = []
-    for edge in plan.edges:
-        for end in (edge.from_id, edge.to_id):
-            if end not in deps:
-                raise MissingStateForEdgeError(end)
-        if edge.from_id not in deps[edge.to_id]:
-            deps[edge.to_id].append(edge.from_id)
+    deps = _dependencies(plan)
     nodes = tuple(_node(state_node, tuple(deps[state_node.id])) for state_node in plan.states)
     _check_tags(nodes)
     shape = PlanShape(op_id=plan.op_id, nodes=nodes, merges=plan.merges)
@@ -179,11 +169,27 @@ def decode_shape(data: bytes) -> PlanShape:
     return msgspec.json.decode(data, type=PlanShape)
 
 
+def _dependencies(plan: ExecutionPlan) -> dict[str, list[str]]:
+    """Return state id -> ids it depends on, in declaration order."""
+    deps: dict[str, list[str]] = {}
+    for state_node in plan.states:
+        if state_node.id in deps:
+            raise DuplicateStateIdError(state_node.id)
+        deps[StateId(state_node.id)] = []
+    for edge in plan.edges:
+        for end in (edge.from_id, edge.to_id):
+            if end not in deps:
+                raise MissingStateForEdgeError(end)
+        if edge.from_id not in deps[edge.to_id]:
+            deps[edge.to_id].append(edge.from_id)
+    return deps
+
+
 def _node(state_node: StateNode, deps: tuple[str, ...]) -> PlanNode:
-    meta = state_node.state.meta()
+    meta, state_id = state_node.state.meta(), str(state_node.id)
     if state_node.node is None:
-        return PlanNode(id=state_node.id, deps=deps, meta=meta)
-    return msgspec.structs.replace(state_node.node, id=state_node.id, deps=deps, meta=meta)
+        return PlanNode(id=state_id, deps=deps, meta=meta)
+    return msgspec.structs.replace(state_node.node, id=state_id, deps=deps, meta=meta)
 
 
 def _check_tags(nodes: tuple[PlanNode, ...]) -> None:
@@ -196,8 +202,6 @@ def _check_tags(nodes: tuple[PlanNode, ...]) -> None:
 
 def _topological_order(shape: PlanShape) -> Sequence[int]:
     """Kahn's algorithm over a heap, so that ties fall to the earlier declaration."""
-    from heapq import heapify, heappop, heappush  # noqa: PLC0415
-
     waiting = [len(node.deps) for node in shape.nodes]
     ready = [position for position, count in enumerate(waiting) if count == 0]
     heapify(ready)

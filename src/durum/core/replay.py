@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from durum.core import decide as d
 from durum.core import events as ev
+from durum.core.canonical import JsonValue
 from durum.core.retry import delay_ms
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from durum.core.canonical import JsonObject, JsonValue
+    from durum.core.canonical import JsonObject
     from durum.core.fold import RunState
     from durum.core.plan import PlanShape
 

@@ -1,16 +1,18 @@
-"""The contract an executable state implements, and what it is handed (seed 002, ``state``, ``context``, ``io``, ``recorder``)."""
+"""The contract an executable state implements, and what it is handed (seed 002: state, context, io, recorder)."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+from durum.core.canonical import JsonObject, JsonValue
 
-    from durum.core.canonical import JsonObject, JsonValue
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from durum.core.meta import StateMeta
 
 

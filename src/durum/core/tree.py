@@ -37,6 +37,7 @@ MIN_FANOUT = 4
 MAX_FANOUT = 64
 _CUT_MASK = 7
 
+
 class Item(msgspec.Struct, frozen=True, gc=False):
     """One item of a node: the text that stands in it, and whether a node may end after it."""
 

@@ -11,6 +11,7 @@ from durum.core.canonical import canonical_json, decode_json
 from durum.core.events import RESERVED_EVENT_NAMES, DomainEvent
 from durum.core.failure import STEP_TIMEOUT, ErrorInfo, describe, failure
 from durum.core.secrets import find_secret, may_hold_secret
+from durum.engine.context import Committed
 from durum.engine.io import Io
 from durum.errors import ConfigError, DurumError, SecretsDetectedError
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from durum.core.config import RunConfig
     from durum.core.state import IoProvider, State
     from durum.engine.artifacts import ArtifactReader
-    from durum.engine.context import Committed, ContextOverlay
+    from durum.engine.context import ContextOverlay
 
 _GRACE_SECONDS = 0.25
 _TIMED_OUT = TimeoutError()
@@ -64,7 +65,7 @@ class Executed(msgspec.Struct, frozen=True):
     error: ErrorInfo | None
 
 
-async def execute(  # noqa: PLR0913 - what an attempt consists of
+async def execute(
     state: State,
     overlay: ContextOverlay,
     provider: IoProvider,

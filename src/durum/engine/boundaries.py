@@ -69,4 +69,3 @@ class Boundaries:
             return await self._snapshots.tree(progress.snapshot_id)
         tree, _ = await self.base(position, artifacts)
         return tree
-

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from durum.core.canonical import canonical_json, digest, digest_bytes
-from durum.core.events import INLINE_KEYS, StateCompleted, Write
+from durum.core.events import INLINE_KEYS, StateCompleted
 from durum.core.fold import NOTHING_ATTACHED, Attached
 
 if TYPE_CHECKING:
@@ -25,9 +25,7 @@ class Completion(msgspec.Struct, frozen=True):
     attached: Attached
 
 
-def completion(
-    node: PlanNode, reads: Mapping[str, bytes | None], committed: Committed, facts: str | None
-) -> Completion:
+def completion(node: PlanNode, reads: Mapping[str, bytes | None], committed: Committed, facts: str | None) -> Completion:
     """Return how the success of an attempt is recorded; more than 32 keys read or written are listed in an artifact."""
     artifacts: dict[str, bytes] = {}
     read_keys = tuple(sorted(reads))

@@ -6,6 +6,7 @@ written changes anything, and a resumed run cannot differ from one that never cr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,7 +19,7 @@ from durum.core.tree import Item, Node, Tree, entry_of, list_item, map_item, map
 from durum.errors import ConfigError, MissingKeyError, SecretsDetectedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from durum.core.canonical import JsonObject, JsonValue
     from durum.engine.snapshots import Snapshots
@@ -160,9 +161,7 @@ def edit_tree(base: Tree, edits: Mapping[str, Item | None], artifacts: dict[str,
     return tree
 
 
-async def appended(
-    snapshots: Snapshots, base: Tree, key: str, items: JsonValue, artifacts: dict[str, bytes]
-) -> bytes:
+async def appended(snapshots: Snapshots, base: Tree, key: str, items: JsonValue, artifacts: dict[str, bytes]) -> bytes:
     """Return the entry of a list with items added; a list that is a tree already costs the items, not the list."""
     assert isinstance(items, list)
     found = base.find(key)
@@ -181,4 +180,3 @@ async def appended(
         put(node.id, node.data)
     snapshots.remember(longer)
     return reference(longer.id)
-

@@ -9,9 +9,11 @@ import msgspec
 
 from durum.core import decide as d
 from durum.core import events as ev
+from durum.core.canonical import decode_json
 from durum.core.failure import StateError, describe
 from durum.core.meta import SideEffectKind
 from durum.core.retry import delay_ms, jitter_ppm
+from durum.core.tree import Tree
 from durum.engine.attempt import DomainEvents, Executed, execute
 from durum.engine.boundaries import Boundaries
 from durum.engine.completion import completion
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from durum.core.fold import RunState
     from durum.core.joins import Conflict
     from durum.core.plan import ExecutionPlan
-    from durum.core.tree import Tree
     from durum.engine.live_io import World
     from durum.engine.snapshots import Snapshots
 
@@ -88,27 +89,24 @@ class Driver:
         parked = False
         while not self._state.over and not parked:
             commands = d.decide(self._state, self._world.clock.now_ms())
-            acted = False
             for command in commands:
-                match command:
-                    case d.EnterState():
-                        attempt = await self._enter(command)
-                        if attempt is not None:
-                            begun.append(attempt)
-                        acted = True
-                    case d.WaitUntil():
-                        pass
-                    case d.ParkRun():
-                        parked = True
-                    case d.CompleteRun():
-                        await self._complete(command)
-                    case _:
-                        self._note(command)
-                        acted = True
-            if not acted:
+                parked = isinstance(command, d.ParkRun)
+                await self._perform(command, begun)
+            if all(isinstance(command, d.WaitUntil) for command in commands):
                 break
         await self._recorder.commit()
         return begun, parked or self._state.over
+
+    async def _perform(self, command: d.Command, begun: list[_Begun]) -> None:
+        match command:
+            case d.EnterState():
+                await self._enter(command, begun)
+            case d.CompleteRun():
+                await self._complete(command)
+            case d.SkipState() | d.ScheduleRetry():
+                self._note(command)
+            case d.WaitUntil() | d.ParkRun():
+                pass
 
     def _note(self, command: d.SkipState | d.ScheduleRetry) -> None:
         nodes = self._state.plan.nodes
@@ -126,14 +124,14 @@ class Driver:
     def _asked_delay(self, position: int) -> int:
         """Return the delay the other side asked for in the failure's details (Retry-After), at most an hour."""
         error = self._state.states[position].error
-        if error is None or error.info.details is None:
+        if error is None:
             return 0
-        details = msgspec.json.decode(error.info.details)
+        details = decode_json(bytes(error.info.details))
         asked = details.get("retry_after_ms") if isinstance(details, dict) else None
         return min(asked, _LONGEST_RETRY_AFTER_MS) if isinstance(asked, int) and asked > 0 else 0
 
-    async def _enter(self, command: d.EnterState) -> _Begun | None:
-        """Stage the entry of a state; None if its context cannot be joined, which fails the attempt at once."""
+    async def _enter(self, command: d.EnterState, begun: list[_Begun]) -> None:
+        """Stage the entry of a state and add it to ``begun``; a context that cannot be joined fails the attempt at once."""
         state_id = self._state.plan.nodes[command.position].id
         artifacts: dict[str, bytes] = {}
         base, conflicts = await self._boundaries.base(command.position, artifacts)
@@ -143,8 +141,8 @@ class Driver:
         if conflicts:
             error = StateError(describe(self._conflict(conflicts[0])), state_id)
             self._recorder.stage(ev.StateFailed(error=error, state_id=state_id), state_id, command.attempt)
-            return None
-        return _Begun(command.position, command.attempt, base)
+        else:
+            begun.append(_Begun(command.position, command.attempt, base))
 
     def _conflict(self, conflict: Conflict) -> ContextConflictError:
         return ContextConflictError(conflict.key, [self._state.plan.nodes[position].id for position in conflict.writers])
@@ -224,7 +222,9 @@ class Driver:
             failed = ev.StateFailed(error=StateError(executed.error, node.id), state_id=node.id)
             self._recorder.stage(failed, node.id, begun.number)
             if executed.error.code == EffectUnknownError.code:
-                self._recorder.stage(ev.RunPaused(detail=executed.error.message, reason=EffectUnknownError.code, state_id=node.id))
+                self._recorder.stage(
+                    ev.RunPaused(detail=executed.error.message, reason=EffectUnknownError.code, state_id=node.id)
+                )
             return
         committed = executed.committed
         self._recorder.keep_all("context_snapshot", committed.artifacts)

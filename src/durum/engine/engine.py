@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from durum.core import events as ev
+from durum.core.canonical import JsonObject
+from durum.core.facts import FactIndex
 from durum.core.fold import begin
-from durum.core.manifest import manifest_bytes
+from durum.core.manifest import RunManifest, manifest_bytes
 from durum.core.plan import ExecutionPlan, shape_bytes
 from durum.core.tree import tree_of
 from durum.engine.artifacts import ArtifactReader
 from durum.engine.driver import Driver
 from durum.engine.live_io import World
 from durum.engine.recorder import Recorder
-from durum.core.facts import FactIndex
 from durum.engine.recovery import adopt_code, close_orphans, load_run
 from durum.engine.snapshots import Snapshots
 from durum.errors import DurumError
 from durum.ports import ArtifactStore, EventStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from durum.core.canonical import JsonObject
     from durum.core.fold import RunState
-    from durum.core.manifest import RunManifest
     from durum.engine.transports import TransportRegistry
     from durum.ports import Clock, Entropy, Head
 
@@ -137,5 +135,3 @@ class Engine:
         """Release the run; if the store is away the lock's end says the same."""
         with contextlib.suppress(DurumError):
             await self._store.release(head.run_id, head.epoch)
-
-

@@ -83,7 +83,9 @@ class HttpResponse(msgspec.Struct, frozen=True):
 class Io:
     """Everything a step may ask of the outside. Each outcome is recorded; nothing here parks a run."""
 
-    def __init__(self, provider: IoProvider, recorder: EventRecorder, reader: ArtifactReader, progress: Callable[[str], None]) -> None:
+    def __init__(
+        self, provider: IoProvider, recorder: EventRecorder, reader: ArtifactReader, progress: Callable[[str], None]
+    ) -> None:
         self._provider = provider
         self._recorder = recorder
         self._reader = reader
@@ -156,7 +158,7 @@ class Io:
         cwd: str | PathLike[str] | None = None,
         env: Mapping[str, str | Secret] | None = None,
         stdin: bytes | str | None = None,
-        timeout: timedelta | None = None,
+        timeout: timedelta | None = None,  # noqa: ASYNC109 - enforced by the transport, and part of the recorded request
         max_output_bytes: int | None = None,
         check: bool = True,
         keep: str = "run",
@@ -192,7 +194,7 @@ class Io:
         headers: Mapping[str, str | Secret | JsonObject] | None = None,
         json: JsonValue = None,
         body: bytes | str | None = None,
-        timeout: timedelta | None = None,
+        timeout: timedelta | None = None,  # noqa: ASYNC109 - enforced by the transport, and part of the recorded request
         max_body_bytes: int | None = None,
         follow_redirects: bool = True,
         check: bool = True,

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from durum.core.canonical import canonical_json, decode_json, digest_bytes
+from durum.core.canonical import canonical_json, decode_json, digest_bytes, normalized
 from durum.core.events import EffectIntended, FactRecorded
 from durum.core.facts import FactIndex, KeyMaker, error_bytes, explicit_key, outcome, request_object, success_bytes, used_digest
 from durum.core.secrets import find_secret, may_hold_secret, redact
 from durum.core.state import IoCall, IoResult
+from durum.engine.artifacts import ArtifactReader
+from durum.engine.recorder import Recorder
+from durum.engine.transports import TransportRegistry
 from durum.errors import (
     CanonicalJsonError,
     EffectUnknownError,
@@ -21,14 +24,11 @@ from durum.errors import (
     SecretsDetectedError,
     TransportError,
 )
+from durum.ports import Clock, Entropy
 
 if TYPE_CHECKING:
     from durum.core.canonical import JsonValue
     from durum.core.events import FactOutcome, FactScope
-    from durum.engine.artifacts import ArtifactReader
-    from durum.engine.recorder import Recorder
-    from durum.engine.transports import TransportRegistry
-    from durum.ports import Clock, Entropy
 
 CANCELLED = canonical_json({"cancelled": True})
 
@@ -126,7 +126,7 @@ class LiveIo:
 
     async def now_millis(self) -> int:
         """Return the time; it binds within the attempt."""
-        value = await self._cheap("clock", {}, lambda: self._world.clock.now_ms(), "attempt")
+        value = await self._cheap("clock", {}, self._world.clock.now_ms, "attempt")
         assert isinstance(value, int)
         return value
 
@@ -190,7 +190,7 @@ class LiveIo:
                 response = await call.body()
             if call.judge is not None:
                 call.judge(response)
-            payload = success_bytes(handle.scrub(redact(msgspec.json.decode(canonical_json(response)))))
+            payload = success_bytes(handle.scrub(redact(normalized(response))))
         except TransportError as error:
             clean = TransportError(
                 str(handle.scrub(error.message)), code=error.transport_code, retryable=error.retryable, details=error.details
@@ -201,7 +201,9 @@ class LiveIo:
             broken = TransportError(f"{call.namespace} gave an outcome that is {error}", code="invalid_outcome")
             return error_bytes(broken, None), "error"
         except Exception as error:  # noqa: BLE001 - whatever a transport raises is what happened
-            broken = TransportError(f"{call.namespace} transport failed: {type(error).__name__}: {error}", code="transport_raised")
+            broken = TransportError(
+                f"{call.namespace} transport failed: {type(error).__name__}: {error}", code="transport_raised"
+            )
             return error_bytes(broken, None), "error"
         return payload, "success"
 
@@ -217,7 +219,7 @@ class LiveIo:
         self._world.facts.add(fact, attempt.state_id, attempt.number)
         self.used[key] = payload_id
 
-    async def _record(  # noqa: PLR0913 - the fields of a fact
+    async def _record(
         self, key: str, namespace: str, payload: bytes, request_id: str | None, result: FactOutcome, scope: FactScope
     ) -> None:
         self._stage(key, namespace, payload, request_id, result, scope)
@@ -233,7 +235,7 @@ class LiveIo:
     async def _effect(self, call: IoCall, key: str, request: bytes, request_id: str) -> IoResult:
         """Perform an effect: intent durable before, outcome after, one at a time, never blindly twice."""
         if not self._attempt.applies_effects:
-            message = f"{self._attempt.state_id} only reads; declare effects='apply_side_effect' to let it call {call.namespace} as an effect"
+            message = f"{self._attempt.state_id} only reads; an effect on {call.namespace} needs effects='apply_side_effect'"
             raise IoError(message)
         async with self._effect_lock:
             effect_key = self._next_effect_key()
@@ -241,7 +243,9 @@ class LiveIo:
             if done is not None:
                 intent, fact = done
                 if intent.request_id != request_id:
-                    raise EffectUnknownError(effect_key, "it was applied before with another request; give this one another key")
+                    raise EffectUnknownError(
+                        effect_key, "it was applied before with another request; give this one another key"
+                    )
                 return await self._serve(fact)
             self._check_repeatable(call, effect_key)
             recorder = self._world.recorder
@@ -272,7 +276,7 @@ class LiveIo:
             return
         declared = self._attempt.effect_key is not None
         if not declared and not self._world.transports.idempotent(call.namespace):
-            reason = "it was begun before, its outcome is unknown and its receiver is not declared idempotent; look whether it happened"
+            reason = "it was begun before, its outcome is unknown and no idempotency key is declared; look whether it happened"
             raise EffectUnknownError(effect_key, reason)
 
     # --- the end ----------------------------------------------------------------------------------------------------
@@ -302,6 +306,6 @@ def _checked_request(call: IoCall) -> bytes:
 
 def _json_or_none(details: object) -> JsonValue:
     try:
-        return decode_json(canonical_json(details))
+        return normalized(details)
     except CanonicalJsonError:
         return None

@@ -28,7 +28,7 @@ _KNOWN_IDS = 4096
 class Recorder:
     """Owns the head of one run. ``stage`` is immediate and in memory; ``commit`` returns once everything staged is durable."""
 
-    def __init__(  # noqa: PLR0913 - the parts of a writer, wired in one place
+    def __init__(
         self,
         store: EventStore,
         reader: ArtifactReader,
@@ -164,4 +164,3 @@ class Recorder:
         if head is None or head.epoch != self._head.epoch:
             return False
         return head.seq == last.seq and head.hash == last.hash
-

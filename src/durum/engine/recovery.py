@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,13 +13,11 @@ from durum.core.facts import FactIndex, index_facts
 from durum.core.failure import ORPHAN_ATTEMPT_RECOVERED, StateError, failure
 from durum.core.fold import Attached, RunState, begin, fold
 from durum.core.manifest import RunManifest, decode_manifest
-from durum.core.plan import decode_shape
+from durum.core.plan import PlanShape, decode_shape
 from durum.errors import CorruptionError, NotFoundError, PlanChangedError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from durum.core.plan import ExecutionPlan, PlanNode, PlanShape
+    from durum.core.plan import ExecutionPlan, PlanNode
     from durum.engine.artifacts import ArtifactReader
     from durum.engine.recorder import Recorder
     from durum.ports import EventStore
@@ -96,7 +95,9 @@ def adopt_code(recorder: Recorder, plan: ExecutionPlan, plan_bytes: bytes) -> No
     if not changed and [node.id for node in old.nodes] == [node.id for node in new.nodes]:
         return
     plan_id = recorder.keep("other", plan_bytes)
-    recorder.stage(ev.CodeChanged(plan_id=plan_id, steps=tuple(changed[: ev.INLINE_KEYS])), attached=Attached(plans={plan_id: new}))
+    recorder.stage(
+        ev.CodeChanged(plan_id=plan_id, steps=tuple(changed[: ev.INLINE_KEYS])), attached=Attached(plans={plan_id: new})
+    )
 
 
 def _misfits(state: RunState, new: PlanShape) -> list[str]:

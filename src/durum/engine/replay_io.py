@@ -169,4 +169,3 @@ class ReplayIo:
     def facts_digest(self) -> str | None:
         """Return the digest of the facts the code went by."""
         return used_digest(self.used)
-

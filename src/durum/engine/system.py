@@ -19,7 +19,7 @@ class SystemClock:
 
     async def sleep_until(self, due_ms: int) -> None:
         """Return once it is ``due_ms``; looks at the clock again every minute, for it may be set meanwhile."""
-        while (left := (due_ms - self.now_ms()) / 1000) > 0:
+        while (left := (due_ms - self.now_ms()) / 1000) > 0:  # noqa: ASYNC110 - it is time itself that is waited for
             await asyncio.sleep(min(left, _LONGEST_SLEEP_SECONDS))
 
 

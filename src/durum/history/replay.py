@@ -206,7 +206,12 @@ class _Reproduction:
             return None if expected == got else _found("outcome", "it fails in another way", expected, got)
         if executed.committed is None:
             assert executed.error is not None
-            return _found("outcome", f"it completed when recorded and fails now: {executed.error.message}", "completed", executed.error.code)
+            return _found(
+                "outcome",
+                f"it completed when recorded and fails now: {executed.error.message}",
+                "completed",
+                executed.error.code,
+            )
         if executed.committed.tree.id != event.context_snapshot_id:
             return await self._compare_contexts(event, overlay, executed)
         node = self._run.state.plan.node(event.state_id)
@@ -243,9 +248,7 @@ def _repeatable(event: ev.StateFailed) -> bool:
     return event.error.info.code not in _NOT_REPEATABLE
 
 
-def _found(
-    what: str, message: str, expected: JsonValue, got: JsonValue, diff: list[JsonValue] | None = None
-) -> Divergence:
+def _found(what: str, message: str, expected: JsonValue, got: JsonValue, diff: list[JsonValue] | None = None) -> Divergence:
     return Divergence(what, None, None, None, message, expected, got, differences(expected, got) if diff is None else diff)
 
 

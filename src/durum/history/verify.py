@@ -99,7 +99,9 @@ class _Check:
             if item.seq != place:
                 self._fail(f"event {place}", "it is missing", place)
             if chain_hash(previous, item.body) != item.hash:
-                self._fail(f"event {place}", "it was changed: its hash does not follow from its bytes and the event before", place)
+                self._fail(
+                    f"event {place}", "it was changed: its hash does not follow from its bytes and the event before", place
+                )
             envelope = decode(self._run_id, item, previous)
             if envelope.seq != place:
                 self._fail(f"event {place}", f"it says it is event {envelope.seq}", place)

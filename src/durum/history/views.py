@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from durum.core import events as ev
+from durum.core.canonical import decode_json
 from durum.core.digests import log_digest, semantic_digest
 from durum.core.fold import StateStatus
 
@@ -64,7 +65,7 @@ def error_json(error: StateError) -> JsonObject:
         "category": info.category.value,
         "message": info.message,
         "retryable": info.retryable,
-        "details": None if info.details is None else msgspec.json.decode(info.details),
+        "details": decode_json(bytes(info.details)),
     }
 
 
@@ -110,7 +111,9 @@ def states(run: LoadedRun) -> list[JsonObject]:
                 "writes": [write.key for write in progress.writes],
                 "facts": len(progress.facts),
                 "snapshot_id": progress.snapshot_id,
-                "error": None if progress.error is None or progress.status is StateStatus.COMPLETED else error_json(progress.error),
+                "error": None
+                if progress.error is None or progress.status is StateStatus.COMPLETED
+                else error_json(progress.error),
                 "skipped": None if progress.skip is None else progress.skip.reason.value,
             }
         )

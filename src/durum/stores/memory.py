@@ -113,7 +113,7 @@ class MemoryStore:
     async def heads(self) -> list[Head]:
         """Return the head of every run that has events, newest run first."""
         heads = [run.head for run in self._backend.runs.values() if run.head.seq]
-        return sorted(reversed(heads), key=lambda head: -head.created_ms)
+        return sorted(heads, key=lambda head: -head.created_ms)
 
     async def read_range(self, run_id: str, from_seq: int = 1, to_seq: int | None = None) -> list[StoredEvent]:
         """Return events ``from_seq`` to ``to_seq``, both included."""

@@ -32,7 +32,7 @@ _SQL = statements()
 
 
 class SqliteStore:
-    """Implements ``EventStore`` and ``ArtifactStore``. Commits inline: while nobody else waits, a thread would only add delay."""
+    """Implements ``EventStore`` and ``ArtifactStore``. Commits inline: while nobody waits, a thread only adds delay."""
 
     def __init__(self, path: Path, *, create: bool = True) -> None:
         self._path = path

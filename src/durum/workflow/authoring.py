@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypedDict, TypeVar, Unpack, overload
@@ -15,15 +16,15 @@ from durum.core.plan import DependencyEdge, ExecutionPlan, PlanNode, StateNode
 from durum.errors import InvalidIdError, WorkflowDefinitionError
 from durum.workflow.code_digest import code_digest
 from durum.workflow.inputs import Inputs
+from durum.workflow.retry import Retry
 from durum.workflow.signature import Signature, read_signature
 from durum.workflow.step import StepState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from durum.core.canonical import JsonObject
     from durum.ports import Transport
-    from durum.workflow.retry import Retry
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -69,7 +70,7 @@ class Workflow:
     loopback addresses they may reach, ``transports`` further namespaces as namespace -> factory.
     """
 
-    def __init__(  # noqa: PLR0913 - what a workflow declares, each by keyword
+    def __init__(
         self,
         name: str,
         *,
@@ -192,8 +193,8 @@ class Workflow:
         writers = self._writers()
         edges: list[DependencyEdge] = []
         for definition in self._steps.values():
-            for dep in self._dependencies(definition, writers):
-                edges.append(DependencyEdge(self._state_id(dep), self._state_id(definition.name)))
+            after = self._state_id(definition.name)
+            edges += [DependencyEdge(self._state_id(dep), after) for dep in self._dependencies(definition, writers)]
         states = tuple(self._state_node(definition) for definition in self._steps.values())
         plan = ExecutionPlan(self.name, states, tuple(edges), dict(self._merges))
         _ = plan.shape
@@ -208,10 +209,15 @@ class Workflow:
             if definition.writes is None:
                 continue
             if definition.writes in self.inputs.names and definition.writes not in self._merges:
-                raise self._refuse(definition.name, f"writes {definition.writes!r}, which is an input; give writes= another key")
+                raise self._refuse(
+                    definition.name, f"writes {definition.writes!r}, which is an input; give writes= another key"
+                )
             earlier = writers.setdefault(definition.writes, [])
             if earlier and definition.writes not in self._merges:
-                reason = f"writes {definition.writes!r}, as step {earlier[0]} does; declare key({definition.writes!r}, merge='append')"
+                key = definition.writes
+                reason = (
+                    f"writes {key!r}, as step {earlier[0]} does; give it another key or declare key({key!r}, merge='append')"
+                )
                 raise self._refuse(definition.name, reason)
             earlier.append(definition.name)
         return writers

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import types
 import typing
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable
+from typing import Any, cast
 
 import msgspec
 
+from durum.core.canonical import JsonValue
 from durum.errors import SerializationError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from durum.core.canonical import JsonValue
 
 _SCALARS = frozenset({str, int, bool, type(None)})
 _CONTAINERS = frozenset({list, dict})

@@ -6,21 +6,20 @@ import asyncio
 import contextlib
 import contextvars
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from durum.core.meta import SideEffectKind, StateMeta
 from durum.core.state import DynContext, EventRecorder, IoCall, StateOutcome
-from durum.engine.io import Io
-from durum.errors import CallerError, ContextError, DurumError, MissingKeyError, StepError, WorkflowDefinitionError
+from durum.errors import CallerError, ContextError, DurumError, MissingKeyError, SerializationError, StepError
+from durum.workflow.retry import Retry
+from durum.workflow.signature import Signature
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from durum.core.canonical import JsonValue
-    from durum.workflow.retry import Retry
-    from durum.workflow.signature import Signature
+    from durum.engine.io import Io
 
 
 class StepState(msgspec.Struct, frozen=True):
@@ -94,8 +93,9 @@ class StepState(msgspec.Struct, frozen=True):
         elif isinstance(value, list | tuple):
             ctx.append(self.writes, value)
         else:
-            message = f"step {self.name} appends to {self.writes!r} and must return a list of the new items, not {type(value).__name__}"
-            raise WorkflowDefinitionError(self.name, message)
+            given = type(value).__name__
+            message = f"step {self.name} appends to {self.writes!r} and must return a list of the new items, not {given}"
+            raise SerializationError(self.writes, message)
 
 
 async def in_thread(function: Callable[..., Any], arguments: dict[str, object]) -> object:

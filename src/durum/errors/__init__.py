@@ -1,0 +1,128 @@
+"""Every exception a person or a program can meet.
+
+    DurumError
+    |-- CallerError            the call is wrong: fix it and call again
+    |   |-- InvalidIdError
+    |   |-- CanonicalJsonError
+    |   |-- SecretsDetectedError
+    |   |-- InvalidInputError
+    |   |-- TargetError
+    |   |-- WorkflowDefinitionError
+    |   |-- PlanValidationError
+    |   |   |-- EmptyPlanError
+    |   |   |-- DuplicateStateIdError
+    |   |   |-- MissingStateForEdgeError
+    |   |   |-- CircularDependencyError
+    |   |   `-- DanglingDependencyTagError
+    |   |-- ConfigError
+    |   |-- NotFoundError
+    |   |-- RunExistsError
+    |   |-- RunOwnedError
+    |   |-- PlanChangedError
+    |   `-- ForeignStoreError
+    |-- RunError               this run's fault: recorded in its log
+    |   |-- StepError
+    |   |-- ContextError
+    |   |   |-- MissingKeyError
+    |   |   |-- SerializationError
+    |   |   `-- ContextConflictError
+    |   `-- IoError
+    |       |-- MissingFactError
+    |       |-- FactConflictError
+    |       |-- EffectUnknownError
+    |       |-- TransportError
+    |       `-- RateLimitedError
+    `-- WorldError             the machine's or a store's fault: try again
+        `-- StorageError
+            |-- ConcurrencyError
+            |-- CorruptionError
+            `-- StoreUnavailableError
+
+Each class has a stable ``code`` (a page section in ``docs/errors.md``) and builds its one-sentence message from its fields.
+"""
+
+from durum.errors.caller import (
+    CanonicalJsonError,
+    CircularDependencyError,
+    ConfigError,
+    DanglingDependencyTagError,
+    DuplicateStateIdError,
+    EmptyPlanError,
+    ForeignStoreError,
+    InvalidIdError,
+    InvalidInputError,
+    MissingStateForEdgeError,
+    NotFoundError,
+    PlanChangedError,
+    PlanValidationError,
+    RunExistsError,
+    RunOwnedError,
+    SecretsDetectedError,
+    TargetError,
+    WorkflowDefinitionError,
+)
+from durum.errors.roots import (
+    CallerError,
+    DurumError,
+    RunError,
+    WorldError,
+)
+from durum.errors.run import (
+    ContextConflictError,
+    ContextError,
+    EffectUnknownError,
+    FactConflictError,
+    IoError,
+    MissingFactError,
+    MissingKeyError,
+    RateLimitedError,
+    SerializationError,
+    StepError,
+    TransportError,
+)
+from durum.errors.world import (
+    ConcurrencyError,
+    CorruptionError,
+    StorageError,
+    StoreUnavailableError,
+)
+
+__all__ = [
+    "CallerError",
+    "CanonicalJsonError",
+    "CircularDependencyError",
+    "ConcurrencyError",
+    "ConfigError",
+    "ContextConflictError",
+    "ContextError",
+    "CorruptionError",
+    "DanglingDependencyTagError",
+    "DuplicateStateIdError",
+    "DurumError",
+    "EffectUnknownError",
+    "EmptyPlanError",
+    "FactConflictError",
+    "ForeignStoreError",
+    "InvalidIdError",
+    "InvalidInputError",
+    "IoError",
+    "MissingFactError",
+    "MissingKeyError",
+    "MissingStateForEdgeError",
+    "NotFoundError",
+    "PlanChangedError",
+    "PlanValidationError",
+    "RateLimitedError",
+    "RunError",
+    "RunExistsError",
+    "RunOwnedError",
+    "SecretsDetectedError",
+    "SerializationError",
+    "StepError",
+    "StorageError",
+    "StoreUnavailableError",
+    "TargetError",
+    "TransportError",
+    "WorkflowDefinitionError",
+    "WorldError",
+]

@@ -1,0 +1,122 @@
+"""A run's fault: recorded in its log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from durum.errors.roots import RunError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class StepError(RunError):
+    """A step says that it failed; ``retryable`` tells the engine whether another try may help."""
+
+    code = "step_failed"
+
+    def __init__(self, message: str, *, code: str | None = None, retryable: bool = False, details: object = None) -> None:
+        self.step_code = code or self.code
+        self.retryable = retryable
+        self.details = details
+        super().__init__(message)
+
+
+class ContextError(RunError):
+    """Reading, converting or joining the context failed."""
+
+    code = "context_error"
+
+
+class MissingKeyError(ContextError):
+    """A context key that was read is not there."""
+
+    code = "missing_key"
+
+    def __init__(self, key: str, hint: str = "") -> None:
+        self.key = key
+        super().__init__(f"context key {key!r} is missing" + (f"; {hint}" if hint else ""))
+
+
+class SerializationError(ContextError):
+    """A context value does not convert to or from its declared type."""
+
+    code = "context_serialization"
+
+    def __init__(self, key: str, reason: str) -> None:
+        self.key = key
+        self.reason = reason
+        super().__init__(f"context key {key!r}: {reason}")
+
+
+class ContextConflictError(ContextError):
+    """Two states wrote one key side by side and the key declares no merge."""
+
+    code = "context_conflict"
+
+    def __init__(self, key: str, writers: Sequence[str]) -> None:
+        self.key = key
+        self.writers = tuple(writers)
+        super().__init__(
+            f"context key {key!r} was written by {' and '.join(self.writers)} side by side; order them or declare a merge"
+        )
+
+
+class IoError(RunError):
+    """An IO call failed, live or in replay."""
+
+    code = "io_error"
+
+
+class MissingFactError(IoError):
+    """Replay was asked for a call that the record does not hold."""
+
+    code = "missing_fact"
+
+    def __init__(self, key: str, *, retryable: bool = False) -> None:
+        self.key = key
+        self.retryable = retryable
+        super().__init__(f"the record holds no fact {key}; the code makes a call it did not make when the run was recorded")
+
+
+class FactConflictError(IoError):
+    """A fact key is bound to another value already; the first binding wins."""
+
+    code = "fact_payload_conflict"
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__(f"fact {key} is bound to another value already; use another key")
+
+
+class EffectUnknownError(IoError):
+    """Whether an effect happened is not known, so it is not repeated."""
+
+    code = "effect_unknown"
+
+    def __init__(self, key: str, reason: str) -> None:
+        self.key = key
+        self.reason = reason
+        super().__init__(f"effect {key}: {reason}")
+
+
+class TransportError(IoError):
+    """A live call failed; the failure is the call's recorded outcome."""
+
+    code = "transport_failed"
+
+    def __init__(self, message: str, *, code: str | None = None, retryable: bool = False, details: object = None) -> None:
+        self.transport_code = code or self.code
+        self.message = message
+        self.retryable = retryable
+        self.details = details
+        super().__init__(message)
+
+
+class RateLimitedError(TransportError):
+    """The other side asked for fewer calls; always retryable."""
+
+    code = "rate_limited"
+
+    def __init__(self, message: str, *, details: object = None) -> None:
+        super().__init__(message, code=self.code, retryable=True, details=details)
