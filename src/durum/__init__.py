@@ -7,6 +7,7 @@ from durum.core.config import RunConfig
 from durum.core.meta import StateMeta
 from durum.core.plan import DependencyEdge, ExecutionPlan, StateNode
 from durum.core.state import IoCall, State, StateOutcome
+from durum.engine.engine import Watcher
 from durum.engine.io import ExecResult, HttpResponse, Io, Secret
 from durum.errors import DurumError, RateLimitedError, StepError, TransportError
 from durum.workflow.authoring import Workflow
@@ -31,6 +32,7 @@ __all__ = [
     "StateOutcome",
     "StepError",
     "TransportError",
+    "Watcher",
     "Workflow",
     "canonical_json",
     "digest",

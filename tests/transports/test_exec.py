@@ -355,7 +355,7 @@ def test_a_file_that_is_no_program(tmp_path: Path) -> None:
     file.chmod(0o755)
     with pytest.raises(TransportError, match="could not be started: Exec format error") as caught:
         asyncio.run(ExecTransport([str(file)]).call({"argv": [str(file)]}, Call()))
-    assert caught.value.transport_code == "exec_failed"
+    assert caught.value.transport_code == "command_not_started"
 
 
 @pytest.mark.parametrize(

@@ -321,9 +321,22 @@ def test_a_redirect_to_a_refused_address(server: Server) -> None:
         for host in ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "2130706433"):
             server.answers["/"] = Answer(302, b"", [("Location", f"http://{host}:{other.port}/admin")])
             error = failure(transport(server.origin), server.origin)
-            assert error.transport_code == "address_refused"
+            assert error.transport_code == "http_redirect"
+            assert error.details == {"cause": "address_refused", "request_sent": True}
+            assert "not a public address" in str(error)
             assert not error.retryable
         assert other.seen == []
+
+
+def test_no_code_denies_what_an_earlier_hop_did(server: Server) -> None:
+    """A redirect to where nobody listens may be tried again as a read, but never passes for a request that was not sent."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server.answers["/"] = Answer(307, b"", [("Location", origin)])
+    error = failure(transport(server.origin, origin), server.origin, method="POST")
+    assert (error.transport_code, error.retryable) == ("http_redirect", True)
+    assert error.details == {"cause": "http_connect", "request_sent": True}
+    assert len(server.seen) == 1
 
 
 def test_credentials_do_not_cross_origins(server: Server) -> None:
@@ -387,7 +400,7 @@ def test_a_name_that_turns_private_on_the_way(server: Server) -> None:
     """A redirect to a name is judged by what the name resolves to then."""
     server.answers["/"] = Answer(302, b"", [("Location", f"http://inside.test:{server.port}/admin")])
     error = failure(transport(server.origin, resolve=fixed("127.0.0.1")), server.origin)
-    assert error.transport_code == "address_refused"
+    assert error.details == {"cause": "address_refused", "request_sent": True}
     assert len(server.seen) == 1
 
 

@@ -99,8 +99,12 @@ class Durum:
         _wait(engine.start(run, started))
         return self.show(identity)
 
-    def resume(self, run_id: str, code: Code | None = None, *, watcher: Watcher | None = None) -> JsonObject:
+    def resume(
+        self, run_id: str, code: Code | None = None, *, repeat: str | None = None, watcher: Watcher | None = None
+    ) -> JsonObject:
         """Drive a run on; ``code`` None looks in ``[tool.durum] workflows`` of the working directory's pyproject.toml.
+
+        ``repeat`` is the key of the effect the run is paused for: someone looked and lets it be tried again.
 
         Raises:
             NotFoundError, RunOwnedError, PlanChangedError, TargetError.
@@ -109,7 +113,7 @@ class Durum:
         if run.state.over:
             return self.show(run.state.run_id)
         workflow, plan = self._code_for(run, code)
-        _wait(self._engine(workflow, watcher).resume(run.state.run_id, plan))
+        _wait(self._engine(workflow, watcher).resume(run.state.run_id, plan, repeat))
         return self.show(run.state.run_id)
 
     def _engine(self, workflow: Workflow | None, watcher: Watcher | None) -> Engine:

@@ -199,22 +199,23 @@ class CodeChanged(Event, frozen=True, kw_only=True):
 
 
 class RunPaused(Event, frozen=True, kw_only=True):
-    """The run waits for a person; ``detail`` says what must be decided."""
+    """The run waits for a person: ``detail`` says what must be decided of the effect ``effect_key``."""
 
     kind = "run.paused"
 
     detail: str
+    effect_key: str
     reason: str
-    state_id: StateIdField | None = None
+    state_id: StateIdField
 
 
 class RunResumed(Event, frozen=True, kw_only=True):
-    """A person let the run go on; ``decision`` answers what it was paused for."""
+    """A person let the run go on; ``decision`` "repeat" lets the effect ``effect_key`` be tried again."""
 
     kind = "run.resumed"
 
-    decision: str
-    state_id: StateIdField | None = None
+    decision: Literal["repeat"]
+    effect_key: str
 
 
 class RunCompleted(Event, frozen=True, kw_only=True):

@@ -22,6 +22,7 @@ from durum.errors import (
 )
 
 ORPHAN_ATTEMPT_RECOVERED = "orphan_attempt_recovered"
+EFFECT_UNKNOWN = "effect_unknown"
 STEP_TIMEOUT = "step_timeout"
 STEP_RAISED = "step_raised"
 MAX_MESSAGE_CHARACTERS = 4_000

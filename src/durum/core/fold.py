@@ -15,7 +15,7 @@ import msgspec
 
 from durum.core import events as ev
 from durum.core.config import RunConfig
-from durum.core.failure import ORPHAN_ATTEMPT_RECOVERED, StateError
+from durum.core.failure import EFFECT_UNKNOWN, ORPHAN_ATTEMPT_RECOVERED, StateError
 from durum.core.plan import PlanShape
 from durum.errors import CorruptionError
 
@@ -216,6 +216,9 @@ def _state_failed(state: RunState, envelope: ev.Envelope, event: ev.StateFailed)
         progress.orphans += 1
         _make_ready(state, position)
         return
+    if event.error.info.code == EFFECT_UNKNOWN:  # the run pauses; once a person has decided, the state is tried again
+        _make_ready(state, position)
+        return
     progress.counted += 1
     if event.error.info.retryable and progress.counted < state.policy(position).max_attempts:
         progress.status = StateStatus.RETRYING
@@ -282,12 +285,11 @@ def _run_paused(state: RunState, envelope: ev.Envelope, event: ev.RunPaused) -> 
 
 
 def _run_resumed(state: RunState, envelope: ev.Envelope, event: ev.RunResumed) -> None:
-    if state.paused is None:
-        raise _broken(state, envelope, "the run is not paused")
+    if state.paused is None or state.paused.effect_key != event.effect_key:
+        raise _broken(state, envelope, f"the run is not paused for effect {event.effect_key}")
     state.paused = None
-    if event.state_id is not None:
-        progress = state.states[_at(state, envelope, event.state_id)]
-        progress.counted = 0
+    state.effects.pop(event.effect_key, None)
+    state.intents = {key: intent for key, intent in state.intents.items() if intent.effect_key != event.effect_key}
 
 
 def _run_completed(state: RunState, envelope: ev.Envelope, event: ev.RunCompleted) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from durum.core.canonical import canonical_json
+from durum.core.canonical import canonical_json, decode_json
 from durum.core.config import RetryPolicy
 from durum.core.ids import ArtifactIdField, OpIdField, StateId, StateIdField
 from durum.core.meta import StateMeta
@@ -161,7 +161,7 @@ def validate(plan: ExecutionPlan) -> PlanShape:
 
 def shape_bytes(shape: PlanShape) -> bytes:
     """Return the canonical JSON a plan is stored as."""
-    return canonical_json(msgspec.to_builtins(shape, enc_hook=str))
+    return canonical_json(decode_json(msgspec.json.encode(shape, enc_hook=str)))
 
 
 def decode_shape(data: bytes) -> PlanShape:

@@ -63,8 +63,7 @@ _LEAF = {True: b'{"m":[', False: b'{"l":['}
 _INNER = {True: b'{"M":[', False: b'{"L":['}
 
 
-def _text(value: str) -> bytes:
-    return canonical_json(value)
+_text = msgspec.json.Encoder().encode  # of a key; for text that is what RFC 8785 asks for
 
 
 def map_item(key: str, entry: bytes, level: int = 0) -> Item:

@@ -36,6 +36,15 @@ class JudgesRetries(Protocol):
         """Return the verdict, None to go by the exception's own word."""
 
 
+@runtime_checkable
+class RunsInline(Protocol):
+    """A state whose handler never suspends, so that it needs no task of its own."""
+
+    @property
+    def inline(self) -> bool:
+        """Whether this very state is such a one."""
+
+
 class DomainEvents:
     """Implements ``EventRecorder``: checks what a step reports and hands it on."""
 
@@ -77,13 +86,11 @@ async def execute(
 ) -> Executed:
     """Run a handler once and return how it ended; nothing a handler raises or swallows escapes from here."""
     io = Io(provider, events, reader, progress)
+    handler = _guarded(state.handle(overlay, io, events))
     try:
-        raised = await _bounded(_guarded(state.handle(overlay, io, events)), timeout_ms)
+        raised = await (handler if isinstance(state, RunsInline) and state.inline else _bounded(handler, timeout_ms))
     finally:
         events.open = False
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError  # the engine itself is to stop, whatever the step made of it
     if raised is _TIMED_OUT:
         return Executed(None, failure(STEP_TIMEOUT, f"the step took longer than its {timeout_ms} ms", retryable=True))
     if raised is None:
@@ -107,17 +114,18 @@ async def _guarded(handler: Coroutine[object, object, object]) -> BaseException 
 
 
 async def _bounded(handler: Coroutine[object, object, BaseException | None], timeout_ms: int | None) -> BaseException | None:
-    """Await a guarded handler for as long as it may take; one that does not end is cancelled and left behind."""
-    if timeout_ms is None:
-        return await handler
+    """Await a guarded handler for as long as it may take; one that does not end is cancelled and left behind.
+
+    The handler has a task of its own, so that a step that cancels its own task is not mistaken for the engine being stopped.
+    """
     work = asyncio.ensure_future(handler)
     try:
-        done, _ = await asyncio.wait({work}, timeout=timeout_ms / 1000)
+        await asyncio.wait({work}, timeout=None if timeout_ms is None else timeout_ms / 1000)
     except asyncio.CancelledError:
         work.cancel()
         raise
-    if done:
-        return work.result()
-    work.cancel()  # a handler that swallows this lives on, but its attempt is closed and its IO refused
-    await asyncio.wait({work}, timeout=_GRACE_SECONDS)
-    return _TIMED_OUT
+    if not work.done():
+        work.cancel()  # a handler that swallows this lives on, but its attempt is closed and its IO refused
+        await asyncio.wait({work}, timeout=_GRACE_SECONDS)
+        return _TIMED_OUT
+    return asyncio.CancelledError() if work.cancelled() else work.result()

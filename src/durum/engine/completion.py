@@ -57,5 +57,5 @@ def completion(node: PlanNode, reads: Mapping[str, bytes | None], committed: Com
 
 def input_digest(node: PlanNode, reads: Mapping[str, bytes | None]) -> str:
     """Return the digest of what an attempt went by: its step's id and version, and the entry of every key it read."""
-    seen = sorted((key, "" if entry is None else entry.decode()) for key, entry in reads.items())
+    seen = [[key, "" if (entry := reads[key]) is None else entry.decode()] for key in sorted(reads)]
     return digest({"reads": seen, "state": node.id, "version": node.version})

@@ -10,7 +10,7 @@ import msgspec
 from durum.core import decide as d
 from durum.core import events as ev
 from durum.core.canonical import decode_json
-from durum.core.failure import StateError, describe
+from durum.core.failure import EFFECT_UNKNOWN, StateError, describe
 from durum.core.meta import SideEffectKind
 from durum.core.retry import delay_ms, jitter_ppm
 from durum.core.tree import Tree
@@ -19,7 +19,8 @@ from durum.engine.boundaries import Boundaries
 from durum.engine.completion import completion
 from durum.engine.context import ContextOverlay
 from durum.engine.live_io import Attempt, LiveIo
-from durum.errors import ContextConflictError, EffectUnknownError
+from durum.engine.logs import Place, current_place
+from durum.errors import ContextConflictError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,6 +71,9 @@ class Driver:
                 started, rest = await self._advance()
                 if rest:
                     return self._state
+                if len(started) == 1 and not self._tasks and not self._state.waiting:
+                    await self._attempt(started[0])  # nothing else can happen meanwhile
+                    continue
                 for attempt in started:
                     self._launch(attempt)
                 await self._until_something_happens()
@@ -195,6 +199,7 @@ class Driver:
             effect_key=effect_key(node.meta.idempotency, self._state.run_id),
             effect_stem=f"{self._state.run_id}/{node.id}",
         )
+        current_place.set(Place(self._state.run_id, node.id, begun.number))
         io = LiveIo(self._world, attempt)
         events = DomainEvents(self._state.config, lambda event: self._emit(event, attempt))
         executed = await execute(
@@ -217,16 +222,16 @@ class Driver:
 
     def _finish(self, begun: _Begun, overlay: ContextOverlay, io: LiveIo, executed: Executed) -> None:
         node = self._state.plan.nodes[begun.position]
-        if executed.committed is None:
-            assert executed.error is not None
-            failed = ev.StateFailed(error=StateError(executed.error, node.id), state_id=node.id)
-            self._recorder.stage(failed, node.id, begun.number)
-            if executed.error.code == EffectUnknownError.code:
-                self._recorder.stage(
-                    ev.RunPaused(detail=executed.error.message, reason=EffectUnknownError.code, state_id=node.id)
-                )
+        error = executed.error if io.blocked is None else describe(io.blocked)
+        if error is not None:
+            self._recorder.stage(ev.StateFailed(error=StateError(error, node.id), state_id=node.id), node.id, begun.number)
+            if io.blocked is not None:
+                detail, key = str(io.blocked), io.blocked.key
+                paused = ev.RunPaused(detail=detail, effect_key=key, reason=EFFECT_UNKNOWN, state_id=node.id)
+                self._recorder.stage(paused, node.id)
             return
         committed = executed.committed
+        assert committed is not None
         self._recorder.keep_all("context_snapshot", committed.artifacts)
         self._snapshots.remember(committed.tree)
         done = completion(node, overlay.reads, committed, io.facts_digest())

@@ -19,7 +19,7 @@ from durum.engine.artifacts import ArtifactReader
 from durum.engine.driver import Driver
 from durum.engine.live_io import World
 from durum.engine.recorder import Recorder
-from durum.engine.recovery import adopt_code, close_orphans, load_run
+from durum.engine.recovery import adopt_code, close_orphans, let_repeat, load_run
 from durum.engine.snapshots import Snapshots
 from durum.errors import DurumError
 from durum.ports import ArtifactStore, EventStore
@@ -98,8 +98,10 @@ class Engine:
         finally:
             await self._give_up(head)
 
-    async def resume(self, run_id: str, plan: ExecutionPlan) -> RunState:
+    async def resume(self, run_id: str, plan: ExecutionPlan, repeat: str | None = None) -> RunState:
         """Drive a run on; one that is over is returned as it is, without a write.
+
+        ``repeat`` is the key of the effect the run is paused for: a person looked and lets it be tried again.
 
         Raises:
             NotFoundError, RunOwnedError, PlanChangedError.
@@ -116,6 +118,8 @@ class Engine:
             recorder = self._recorder(head, loaded.state)
             close_orphans(recorder)
             adopt_code(recorder, plan, shape_bytes(plan.shape))
+            if repeat is not None:
+                let_repeat(recorder, repeat)
             await recorder.commit()
             return await self._drive(recorder, plan, loaded.facts)
         finally:

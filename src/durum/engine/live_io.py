@@ -37,10 +37,13 @@ NOT_BEGUN = frozenset(
         "address_refused",
         "command_not_allowed",
         "command_not_found",
+        "command_not_started",
+        "cwd_not_found",
         "file_is_directory",
         "file_not_found",
         "file_permission",
         "http_connect",
+        "http_tls",
         "invalid_request",
         "secret_missing",
         "unknown_namespace",
@@ -82,6 +85,7 @@ class LiveIo:
         self._effects_begun = 0
         self._effect_lock = asyncio.Lock()
         self._effect_tasks: set[asyncio.Task[None]] = set()
+        self.blocked: EffectUnknownError | None = None  # ends the attempt whatever the step makes of it
         self.used: dict[str, str] = {}  # fact key -> payload id, of every fact this attempt went by
 
     # --- the provider -----------------------------------------------------------------------------------------------
@@ -243,9 +247,7 @@ class LiveIo:
             if done is not None:
                 intent, fact = done
                 if intent.request_id != request_id:
-                    raise EffectUnknownError(
-                        effect_key, "it was applied before with another request; give this one another key"
-                    )
+                    raise self._block(effect_key, "it was applied before with another request; give this one another key")
                 return await self._serve(fact)
             self._check_repeatable(call, effect_key)
             recorder = self._world.recorder
@@ -277,7 +279,11 @@ class LiveIo:
         declared = self._attempt.effect_key is not None
         if not declared and not self._world.transports.idempotent(call.namespace):
             reason = "it was begun before, its outcome is unknown and no idempotency key is declared; look whether it happened"
-            raise EffectUnknownError(effect_key, reason)
+            raise self._block(effect_key, reason)
+
+    def _block(self, effect_key: str, reason: str) -> EffectUnknownError:
+        self.blocked = EffectUnknownError(effect_key, reason)
+        return self.blocked
 
     # --- the end ----------------------------------------------------------------------------------------------------
 

@@ -80,6 +80,19 @@ def close_orphans(recorder: Recorder) -> int:
     return len(orphans)
 
 
+def let_repeat(recorder: Recorder, effect_key: str) -> None:
+    """Stage a person's word that an effect whose outcome is unknown may be tried again.
+
+    Raises:
+        NotFoundError: the run is not paused for this effect.
+    """
+    paused = recorder.state.paused
+    if paused is None or paused.effect_key != effect_key:
+        hint = "the run is not paused" if paused is None else f"the run is paused for {paused.effect_key}"
+        raise NotFoundError("effect to repeat", effect_key, hint)
+    recorder.stage(ev.RunResumed(decision="repeat", effect_key=effect_key))
+
+
 def adopt_code(recorder: Recorder, plan: ExecutionPlan, plan_bytes: bytes) -> None:
     """Record that the code changed, if it did; refuse it where the log no longer fits.
 

@@ -10,7 +10,7 @@ from durum.core import events as ev
 from durum.core.canonical import JsonObject, JsonValue, decode_json
 from durum.core.diff import differences
 from durum.core.facts import FactIndex
-from durum.core.failure import ORPHAN_ATTEMPT_RECOVERED, STEP_TIMEOUT
+from durum.core.failure import EFFECT_UNKNOWN, ORPHAN_ATTEMPT_RECOVERED, STEP_TIMEOUT
 from durum.core.fold import begin, fold
 from durum.core.replay import Divergence, disallowed, plan_divergence
 from durum.engine.attempt import DomainEvents, Executed, execute
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from durum.engine.artifacts import ArtifactReader
     from durum.engine.recovery import LoadedRun
 
-_NOT_REPEATABLE = frozenset({ORPHAN_ATTEMPT_RECOVERED, STEP_TIMEOUT})
+_NOT_REPEATABLE = frozenset({EFFECT_UNKNOWN, ORPHAN_ATTEMPT_RECOVERED, STEP_TIMEOUT})
 _SHOWN_BYTES = 4096
 
 

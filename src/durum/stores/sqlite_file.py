@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 APPLICATION_ID = 0x44757275  # "Duru"
 SCHEMA_VERSION = 1
 BUSY_SECONDS = 30.0
-_MAGIC = b"SQLite format 3\x00"
-_HEADER_BYTES = 100
 
 
 def open_database(path: Path, *, create: bool) -> sqlite3.Connection:
@@ -34,6 +32,8 @@ def open_database(path: Path, *, create: bool) -> sqlite3.Connection:
             if not create:
                 raise NotFoundError("store at", str(path), "start a run first, or name the store with --store")
             _make(path)
+        if not path.is_file():
+            raise ForeignStoreError(str(path), "is no file")
         _check_header(path)
         return _connect(path)
     except OSError as error:
@@ -64,14 +64,28 @@ def _make(path: Path) -> None:
 
 
 def _check_header(path: Path) -> None:
-    """Read the first 100 bytes as a plain file: opening with SQLite could already write beside it."""
-    with path.open("rb") as file:
-        header = file.read(_HEADER_BYTES)
-    if not header.startswith(_MAGIC):
-        raise ForeignStoreError(str(path), "is no SQLite database")
-    if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
-        raise ForeignStoreError(str(path), "is a SQLite database, but no Durum store")
-    _check_version(path, int.from_bytes(header[60:64], "big"))
+    """Look at the file without a trace: an immutable connection makes no file beside it and takes no lock.
+
+    Never by ``open()``: closing any other descriptor of the file drops the locks this process's connections hold on it, and
+    the next process to close the store would then delete the log they write to.
+    """
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+    try:
+        (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if application_id != APPLICATION_ID:
+            raise ForeignStoreError(str(path), "is a SQLite database, but no Durum store")
+        _check_version(path, version)
+        if not path.with_name(path.name + "-wal").exists():
+            connection.execute("SELECT run_no FROM runs LIMIT 1").fetchone()
+    except sqlite3.OperationalError as error:
+        raise StoreUnavailableError(str(path), f"{error}; check its permissions or choose another with --store") from error
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
+            raise ForeignStoreError(str(path), "is no SQLite database") from error
+        raise CorruptionError(f"store {path}", str(error)) from error
+    finally:
+        connection.close()
 
 
 def _check_version(path: Path, version: int) -> None:

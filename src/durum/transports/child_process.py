@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import os
 import subprocess
@@ -23,6 +24,7 @@ from durum.transports.process_tree import kill_group, kill_tree
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_PASSING = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY})
 _CHUNK_BYTES = 65536  # what a Linux pipe holds
 _LINGER_S = 0.1  # a `tee` behind the child may still flush what the child wrote last
 _DEATH_S = 5.0  # a killed process may hang in the kernel; the call does not hang with it
@@ -54,10 +56,9 @@ async def run_child(spec: ChildSpec) -> Finished:
     """Run ``spec`` to its end; whatever ends this call, the child's process tree ends with it.
 
     Raises:
-        OSError: the child could not be started.
-        TransportError: ``exec_timeout`` (retryable) or ``output_too_large``.
+        TransportError: ``command_not_started``, ``exec_timeout`` (retryable) or ``output_too_large``.
     """
-    child = _Child(spec)
+    child = _Child(spec, _start(spec))
     try:
         async with asyncio.timeout(spec.timeout_ms / 1000):
             return await child.finished()
@@ -70,6 +71,27 @@ async def run_child(spec: ChildSpec) -> Finished:
         ) from None
     finally:
         await child.destroy()
+
+
+def _start(spec: ChildSpec) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            spec.argv,
+            executable=spec.executable,
+            cwd=spec.cwd,
+            env=spec.env,
+            stdin=subprocess.PIPE if spec.stdin else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise TransportError(
+            f"{spec.argv[0]} could not be started: {error.strerror}; check that it runs on this machine",
+            code="command_not_started",
+            retryable=error.errno in _PASSING,
+        ) from None
 
 
 class _Output:
@@ -109,29 +131,16 @@ class _Output:
 class _Child:
     """A started child and its pipes, watched by the running event loop."""
 
-    def __init__(self, spec: ChildSpec) -> None:
+    def __init__(self, spec: ChildSpec, popen: subprocess.Popen[bytes]) -> None:
         self._loop = asyncio.get_running_loop()
         self._spec = spec
         self._done: asyncio.Future[None] = self._loop.create_future()  # exited and its output complete, or failed
         self._exited = asyncio.Event()
         self._linger: asyncio.TimerHandle | None = None
         self._unsent = memoryview(spec.stdin)
-        self._popen = subprocess.Popen(
-            spec.argv,
-            executable=spec.executable,
-            cwd=spec.cwd,
-            env=spec.env,
-            stdin=subprocess.PIPE if spec.stdin else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            start_new_session=True,
-        )
-        self._stdin = self._popen.stdin
-        self._outputs = (
-            _Output("stdout", cast("IO[bytes]", self._popen.stdout)),
-            _Output("stderr", cast("IO[bytes]", self._popen.stderr)),
-        )
+        self._popen = popen
+        self._stdin = popen.stdin
+        self._outputs = (_Output("stdout", cast("IO[bytes]", popen.stdout)), _Output("stderr", cast("IO[bytes]", popen.stderr)))
         self._pipes = frozenset(os.fstat(output.stream.fileno()).st_ino for output in self._outputs)
 
     async def finished(self) -> Finished:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 from pathlib import Path
@@ -27,7 +26,6 @@ _INHERITED = (
 )
 _DEFAULT_TIMEOUT_MS = 60_000
 _DEFAULT_OUTPUT_BYTES = 10 * 1024 * 1024
-_PASSING = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY})
 
 
 class ExecTransport:
@@ -39,8 +37,8 @@ class ExecTransport:
     signal is minus its number. A call that fails or is cancelled kills the whole process tree; after a command that ends by
     itself, what it left in its process group is killed.
 
-    Error codes: ``invalid_request``, ``command_not_allowed``, ``command_not_found``, ``cwd_not_found``, ``exec_failed``,
-    ``exec_timeout`` (retryable), ``output_too_large``.
+    Error codes: ``invalid_request``, ``command_not_allowed``, ``command_not_found``, ``cwd_not_found`` and
+    ``command_not_started``, all before anything ran; ``exec_timeout`` (retryable), ``output_too_large``.
     """
 
     def __init__(self, commands: Collection[str], cwd: Path | None = None) -> None:
@@ -54,15 +52,7 @@ class ExecTransport:
 
     async def call(self, request: JsonObject, call: TransportCall) -> JsonObject:
         """Run the command; raise ``TransportError`` if it cannot be started, takes too long or writes too much."""
-        spec = self._spec(Fields("exec", request, _FIELDS), call)
-        try:
-            finished = await run_child(spec)
-        except OSError as error:
-            raise TransportError(
-                f"{spec.argv[0]} could not be started: {error.strerror}; check that it runs on this machine",
-                code="exec_failed",
-                retryable=error.errno in _PASSING,
-            ) from None
+        finished = await run_child(self._spec(Fields("exec", request, _FIELDS), call))
         return {
             "exit_code": finished.exit_code,
             "stdout": encode_payload(finished.stdout),

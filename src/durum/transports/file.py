@@ -163,8 +163,8 @@ def _replace(write: _Write, abandoned: threading.Event) -> JsonObject:
         _require_regular(old)
     elif write.parents:
         _make_directories(target.parent)
-    _swap_in(write, target, old, abandoned)
-    _sync_directory(target.parent)
+    with _synced(target.parent):
+        _swap_in(write, target, old, abandoned)
     return {"bytes": len(write.content), "sha256": hashlib.sha256(write.content).hexdigest()}
 
 
@@ -210,17 +210,24 @@ def _make_directories(directory: Path) -> None:
     if directory.is_dir():
         return
     _make_directories(directory.parent)
-    with contextlib.suppress(FileExistsError):
+    with _synced(directory.parent), contextlib.suppress(FileExistsError):
         directory.mkdir()
-    _sync_directory(directory.parent)
 
 
-def _sync_directory(directory: Path) -> None:
+@contextlib.contextmanager
+def _synced(directory: Path) -> Iterator[None]:
+    """Make what is renamed or created within durable; a directory that cannot be synced is refused before anything changes."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield
+        _sync(fd)
+    finally:
+        os.close(fd)
+
+
+def _sync(fd: int) -> None:
     try:
         os.fsync(fd)
     except OSError as error:
         if error.errno != errno.EINVAL:  # some file systems sync directories by themselves
             raise
-    finally:
-        os.close(fd)

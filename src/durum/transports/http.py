@@ -24,9 +24,10 @@ class HttpTransport:
     Outcome: ``{"status": int, "url": str, "headers": [[name, value], ...], "body": payload}`` for every response, also 4xx and
     5xx. Names are lowercase; cookies are neither kept nor reported.
 
-    Error codes: ``invalid_request``, ``address_refused``, ``http_connect`` (retryable), ``http_connection_lost`` (retryable),
-    ``http_timeout`` (retryable), ``http_tls``, ``http_redirect``, ``http_too_large``, ``http_decoding``. But for
-    ``invalid_request``, ``details["request_sent"]`` tells whether the receiver may have seen the request.
+    Error codes: ``invalid_request``, ``address_refused``, ``http_tls`` and ``http_connect`` (retryable), all before anything
+    was sent; ``http_connection_lost`` and ``http_timeout`` (both retryable), ``http_too_large``, ``http_decoding``, and
+    ``http_redirect``: a redirect led nowhere, ``details["cause"]`` may say why. ``details["request_sent"]`` tells whether a
+    receiver may have seen a request.
     """
 
     def __init__(self, private_hosts: Collection[str] = (), resolve: Resolve | None = None) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_NOTHING_SENT = frozenset({"address_refused", "http_connect", "http_tls", "invalid_request"})
 _NEXT_ADDRESS_S = 5.0  # how long an address may keep the ones after it waiting
 
 
@@ -62,7 +63,10 @@ class HttpClient:
 
     async def _follow(self, request: HttpRequest, progress: _Progress) -> JsonObject:
         for _ in range(_MAX_REDIRECTS + 1):
-            answer = await self._hop(request, progress)
+            try:
+                answer = await self._hop(request, progress)
+            except TransportError as error:
+                raise _once_sent(error) if progress.request_sent else error from None
             if isinstance(answer, dict):
                 return answer
             request = answer
@@ -141,6 +145,14 @@ def _failure(request: HttpRequest, error: Exception, progress: _Progress) -> Tra
     else:
         reason, code = "the connection broke off or the answer was not HTTP", "http_connection_lost"
     return TransportError(f"{request.label}: {reason}; try again", code=code, retryable=True, details=details)
+
+
+def _once_sent(error: TransportError) -> TransportError:
+    """Return the error to report when an earlier hop was sent: a code that says nothing was done must not be used then."""
+    if error.transport_code not in _NOTHING_SENT:
+        return error
+    details: JsonObject = {"cause": error.transport_code, "request_sent": True}
+    return TransportError(f"after a redirect, {error}", code="http_redirect", retryable=error.retryable, details=details)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -38,6 +38,12 @@ class StepState(msgspec.Struct, frozen=True):
         """Return the step's declared meta."""
         return self.state_meta
 
+    @property
+    def inline(self) -> bool:
+        """Whether the function is a plain one that is called where it stands."""
+        effect = self.state_meta.side_effects is SideEffectKind.APPLY_SIDE_EFFECT
+        return not (self.signature.is_async or self.blocking or effect)
+
     def retryable(self, error: BaseException) -> bool | None:
         """Return whether the step's ``Retry`` names this exception; what the caller must fix is never tried again."""
         if isinstance(error, CallerError | ContextError) or self.retry is None:
