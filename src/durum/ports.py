@@ -24,7 +24,7 @@ class Artifact(msgspec.Struct, frozen=True, array_like=True):
     """Immutable bytes on their way into a store."""
 
     id: str  # SHA-256 of ``data`` in lowercase hex
-    kind: str  # an ArtifactKind value
+    kind: str  # an ArtifactKind value; stores keep it as text
     data: bytes
 
 

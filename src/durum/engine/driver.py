@@ -9,6 +9,7 @@ import msgspec
 
 from durum.core import decide as d
 from durum.core import events as ev
+from durum.core.artifact_kind import ArtifactKind
 from durum.core.canonical import decode_json
 from durum.core.failure import EFFECT_UNKNOWN, StateError, describe
 from durum.core.meta import SideEffectKind
@@ -139,7 +140,7 @@ class Driver:
         state_id = self._state.plan.nodes[command.position].id
         artifacts: dict[str, bytes] = {}
         base, conflicts = await self._boundaries.base(command.position, artifacts)
-        self._recorder.keep_all("context_snapshot", artifacts)
+        self._recorder.keep_all(ArtifactKind.CONTEXT_SNAPSHOT, artifacts)
         entered = ev.StateEntered(attempt=command.attempt, base_snapshot_id=base.id, state_id=state_id)
         self._recorder.stage(entered, state_id, command.attempt)
         if conflicts:
@@ -154,7 +155,7 @@ class Driver:
     async def _complete(self, command: d.CompleteRun) -> None:
         artifacts: dict[str, bytes] = {}
         final, conflicts = await self._boundaries.final(artifacts)
-        self._recorder.keep_all("context_snapshot", artifacts)
+        self._recorder.keep_all(ArtifactKind.CONTEXT_SNAPSHOT, artifacts)
         status, error = command.status, None
         if conflicts:
             status, error = ev.RunStatus.FAILED, StateError(describe(self._conflict(conflicts[0])))
@@ -216,7 +217,7 @@ class Driver:
 
     def _emit(self, event: ev.DomainEvent, attempt: Attempt) -> None:
         if len(event.payload) > ev.INLINE_PAYLOAD_BYTES:
-            reference = self._recorder.keep("other", bytes(event.payload))
+            reference = self._recorder.keep(ArtifactKind.OTHER, bytes(event.payload))
             event = ev.DomainEvent(name=event.name, payload=msgspec.Raw(b"null"), payload_ref=reference)
         self._recorder.stage(event, attempt.state_id, attempt.number)
 
@@ -232,10 +233,10 @@ class Driver:
             return
         committed = executed.committed
         assert committed is not None
-        self._recorder.keep_all("context_snapshot", committed.artifacts)
+        self._recorder.keep_all(ArtifactKind.CONTEXT_SNAPSHOT, committed.artifacts)
         self._snapshots.remember(committed.tree)
         done = completion(node, overlay.reads, committed, io.facts_digest())
-        self._recorder.keep_all("other", done.artifacts)
+        self._recorder.keep_all(ArtifactKind.OTHER, done.artifacts)
         self._recorder.stage(done.event, node.id, begun.number, done.attached)
 
 

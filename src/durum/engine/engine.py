@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from durum.core import events as ev
+from durum.core.artifact_kind import ArtifactKind
 from durum.core.canonical import JsonObject
 from durum.core.facts import FactIndex
 from durum.core.fold import begin
@@ -82,13 +83,13 @@ class Engine:
         try:
             values: dict[str, bytes] = {}
             tree = tree_of(run.initial_context, values.__setitem__)
-            recorder.keep_all("context_snapshot", values | {node.id: node.data for node in tree.nodes()})
+            recorder.keep_all(ArtifactKind.CONTEXT_SNAPSHOT, values | {node.id: node.data for node in tree.nodes()})
             self._snapshots.remember(tree)
             started = ev.RunStarted(
                 initial_snapshot_id=tree.id,
-                manifest_id=recorder.keep("manifest", manifest_bytes(run.manifest)),
+                manifest_id=recorder.keep(ArtifactKind.MANIFEST, manifest_bytes(run.manifest)),
                 op_id=shape.op_id,
-                plan_id=recorder.keep("other", shape_bytes(shape)),
+                plan_id=recorder.keep(ArtifactKind.OTHER, shape_bytes(shape)),
             )
             recorder.stage(started)
             await recorder.commit()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from durum.core.artifact_kind import ArtifactKind
 from durum.core.canonical import canonical_json, decode_json, digest_bytes, normalized
 from durum.core.events import EffectIntended, FactRecorded
 from durum.core.facts import FactIndex, KeyMaker, error_bytes, explicit_key, outcome, request_object, success_bytes, used_digest
@@ -179,7 +180,7 @@ class LiveIo:
             raise
         self._check_open()
         del self._flying[key]
-        self._world.recorder.keep("fact_payload", request, request_id)
+        self._world.recorder.keep(ArtifactKind.FACT_PAYLOAD, request, request_id)
         scope: FactScope = "run" if result == "success" and call.keep == "run" else "attempt"
         await self._record(key, call.namespace, payload, request_id, result, scope)
         return IoResult(outcome(payload), self.used[key])
@@ -215,7 +216,7 @@ class LiveIo:
         self, key: str, namespace: str, payload: bytes, request_id: str | None, result: FactOutcome, scope: FactScope
     ) -> None:
         recorder, attempt = self._world.recorder, self._attempt
-        payload_id = recorder.keep("fact_payload", payload)
+        payload_id = recorder.keep(ArtifactKind.FACT_PAYLOAD, payload)
         fact = FactRecorded(
             key=key, namespace=namespace, outcome=result, payload_id=payload_id, request_id=request_id, scope=scope
         )
@@ -251,7 +252,7 @@ class LiveIo:
                 return await self._serve(fact)
             self._check_repeatable(call, effect_key)
             recorder = self._world.recorder
-            recorder.keep("fact_payload", request, request_id)
+            recorder.keep(ArtifactKind.FACT_PAYLOAD, request, request_id)
             intent = EffectIntended(effect_key=effect_key, key=key, namespace=call.namespace, request_id=request_id)
             recorder.stage(intent, self._attempt.state_id, self._attempt.number)
             await recorder.commit()

@@ -15,6 +15,7 @@ from durum.ports import Artifact
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from durum.core.artifact_kind import ArtifactKind
     from durum.core.fold import RunState
     from durum.engine.artifacts import ArtifactReader
     from durum.ports import Clock, EventStore, Head, StoredEvent
@@ -55,7 +56,7 @@ class Recorder:
         self._broken: BaseException | None = None
         self.state = state
 
-    def keep(self, kind: str, data: bytes, artifact_id: str | None = None) -> str:
+    def keep(self, kind: ArtifactKind, data: bytes, artifact_id: str | None = None) -> str:
         """Add an artifact to the next commit and return its id."""
         identity = digest_bytes(data) if artifact_id is None else artifact_id
         if identity not in self._known and identity not in self._artifacts:
@@ -63,7 +64,7 @@ class Recorder:
             self._reader.remember(identity, data)
         return identity
 
-    def keep_all(self, kind: str, artifacts: Mapping[str, bytes]) -> None:
+    def keep_all(self, kind: ArtifactKind, artifacts: Mapping[str, bytes]) -> None:
         """Add artifacts whose ids are known."""
         for identity, data in artifacts.items():
             self.keep(kind, data, identity)

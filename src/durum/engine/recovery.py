@@ -9,6 +9,7 @@ import msgspec
 
 from durum.codec import decode_log
 from durum.core import events as ev
+from durum.core.artifact_kind import ArtifactKind
 from durum.core.facts import FactIndex, index_facts
 from durum.core.failure import ORPHAN_ATTEMPT_RECOVERED, StateError, failure
 from durum.core.fold import Attached, RunState, begin, fold
@@ -107,7 +108,7 @@ def adopt_code(recorder: Recorder, plan: ExecutionPlan, plan_bytes: bytes) -> No
     changed = [node.id for node in new.nodes if node.id not in old.index or _differs(old.node(node.id), node)]
     if not changed and [node.id for node in old.nodes] == [node.id for node in new.nodes]:
         return
-    plan_id = recorder.keep("other", plan_bytes)
+    plan_id = recorder.keep(ArtifactKind.OTHER, plan_bytes)
     recorder.stage(
         ev.CodeChanged(plan_id=plan_id, steps=tuple(changed[: ev.INLINE_KEYS])), attached=Attached(plans={plan_id: new})
     )
