@@ -1,15 +1,11 @@
-"""The exec transport runs what was declared, hands over what was asked for, and leaves no process behind."""
+"""The exec transport with real processes: outcomes, environment, what is refused."""
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import os
-import sys
 import threading
-import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,91 +13,22 @@ import pytest
 
 from durum.errors import ConfigError, TransportError
 from durum.transports.exec import ExecTransport
+from tests.transports.exec_children import (
+    MIB,
+    PYTHON,
+    TREES,
+    Call,
+    assert_dies,
+    fails,
+    open_descriptors,
+    python,
+    run,
+    shell,
+    transport,
+)
 
 if TYPE_CHECKING:
-    from durum.core.canonical import JsonObject, JsonValue
-
-PYTHON = sys.executable
-MIB = 1024 * 1024
-
-
-@dataclass(frozen=True)
-class Call:
-    """A call with an optional effect key and its secrets."""
-
-    effect_key: str | None = None
-    secrets: dict[str, str] = field(default_factory=dict, repr=False)
-
-    def secret(self, name: str) -> str:
-        """Return the secret's value."""
-        return self.secrets[name]
-
-
-def transport(cwd: Path | None = None) -> ExecTransport:
-    """Return a transport that may run a shell, Python and a command that does not exist."""
-    return ExecTransport(["sh", "env", "pwd", "no-such-command-here", "/no/such/file", PYTHON], cwd)
-
-
-def run(request: JsonObject, call: Call | None = None, cwd: Path | None = None) -> Any:
-    """Perform one call on a fresh loop."""
-    return asyncio.run(transport(cwd).call(request, call or Call()))
-
-
-def shell(script: str, **more: JsonValue) -> JsonObject:
-    """Return the request for a shell script."""
-    return {"argv": ["sh", "-c", script], **more}
-
-
-def python(script: str, **more: JsonValue) -> JsonObject:
-    """Return the request for a Python script."""
-    return {"argv": [PYTHON, "-c", script], **more}
-
-
-def fails(code: str, request: JsonObject, call: Call | None = None) -> TransportError:
-    """Return the error a request ends in."""
-    with pytest.raises(TransportError) as caught:
-        run(request, call)
-    assert caught.value.transport_code == code
-    return caught.value
-
-
-def alive(pid: int) -> bool:
-    """Tell whether a process runs; a zombie that init has not collected yet does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def assert_dies(pid: int) -> None:
-    """Wait for a kill to be carried out."""
-    deadline = time.monotonic() + 10
-    while alive(pid):
-        assert time.monotonic() < deadline, f"{pid} lives on"
-        time.sleep(0.005)
-
-
-def text_of(file: Path) -> str:
-    """Return what a process wrote so far."""
-    return file.read_text() if file.exists() else ""
-
-
-async def pid_in(file: Path) -> int:
-    """Return the pid that a process writes to ``file``."""
-    for _ in range(2000):
-        if text_of(file).endswith("\n"):
-            return int(text_of(file))
-        await asyncio.sleep(0.005)
-    raise AssertionError(f"nothing in {file}")
-
-
-def open_descriptors() -> int:
-    """Return how many file descriptors this process holds."""
-    gc.collect()
-    return len(list(Path("/dev/fd").iterdir()))
-
-
-# --- outcomes -----------------------------------------------------------------------------------------------------------
+    from durum.core.canonical import JsonObject
 
 
 def test_output_and_exit_code_are_the_outcome() -> None:
@@ -152,128 +79,6 @@ def test_stdin_and_output_flow_at_the_same_time() -> None:
     script = "import sys\nfor line in sys.stdin: sys.stdout.write(line)"
     text = "line\n" * 400_000
     assert run(python(script, stdin={"text": text}))["stdout"] == {"text": text}
-
-
-# --- background children ------------------------------------------------------------------------------------------------
-
-
-def test_a_background_child_does_not_keep_the_call(tmp_path: Path) -> None:
-    """The call returns with what was written when the command ends, and what it left in its group is killed."""
-    file = tmp_path / "pid"
-    start = time.monotonic()
-    outcome = run(shell(f"sh -c 'echo $$ > {file}; exec sleep 600' & while ! [ -s {file} ]; do :; done; echo hi"))
-    assert outcome == {"exit_code": 0, "stdout": {"text": "hi\n"}, "stderr": {"text": ""}}
-    assert time.monotonic() - start < 5
-    assert_dies(int(file.read_text()))
-
-
-def test_a_daemon_does_not_keep_the_call(tmp_path: Path) -> None:
-    """A process that left the session and goes on writing is not waited for."""
-    file = tmp_path / "pid"
-    daemon = f"(setsid sh -c 'echo $$ > {file}; while echo y; do sleep 0.001; done' &)"
-    script = f"{daemon}; while ! [ -s {file} ]; do :; done; echo hi >&2"
-    outcome = run(shell(script))
-    assert outcome["stderr"] == {"text": "hi\n"}
-    assert_dies(int(file.read_text()))  # of a broken pipe
-
-
-def test_a_late_writer_of_the_group_is_heard() -> None:
-    """What a filter behind the command still flushes, a moment after the command ended, is part of the output."""
-    assert run(shell("(sleep 0.02; echo late) & echo early"))["stdout"] == {"text": "early\nlate\n"}
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="enlarges a pipe")
-def test_a_busy_loop_loses_no_output() -> None:
-    """A loop that comes back after the wait for late writers still finds all that is in the pipe."""
-    child = (
-        f"import fcntl, os, subprocess; fcntl.fcntl(1, fcntl.F_SETPIPE_SZ, {MIB}); "
-        f"os.write(1, b'x' * {MIB}); subprocess.Popen(['sleep', '600'])"
-    )
-
-    async def scenario() -> Any:
-        task = asyncio.create_task(transport().call(python(child), Call()))
-        while not task.done():
-            time.sleep(0.2)  # noqa: ASYNC251 - the point of this test
-            await asyncio.sleep(0)
-        return await task
-
-    assert len(asyncio.run(scenario())["stdout"]["text"]) == MIB
-
-
-# --- limits -------------------------------------------------------------------------------------------------------------
-
-TREES = {
-    "group": "sh -c 'echo $$ > {file}; exec sleep 600' & wait",
-    "session": "setsid sh -c 'echo $$ > {file}; exec sleep 600' & wait",
-    "orphan": "(setsid sh -c 'echo $$ > {file}; exec sleep 600' &); sleep 600",
-    "deaf": "trap '' TERM INT HUP; setsid sh -c 'echo $$ > {file}; exec sleep 600' & while :; do sleep 600; done",
-}
-
-
-@pytest.mark.parametrize("tree", TREES)
-def test_a_timeout_kills_the_tree(tmp_path: Path, tree: str) -> None:
-    """After the time limit the whole tree is dead and the child is reaped."""
-    file = tmp_path / "pid"
-    start = time.monotonic()
-    error = fails("exec_timeout", shell(f"echo $$ > {tmp_path}/root; {TREES[tree].format(file=file)}", timeout_ms=1000))
-    assert time.monotonic() - start < 5
-    assert error.retryable
-    assert error.details == {"timeout_ms": 1000}
-    assert_dies(int(file.read_text()))
-    assert not Path(f"/proc/{int((tmp_path / 'root').read_text())}").exists()
-
-
-@pytest.mark.parametrize("tree", TREES)
-def test_a_cancellation_kills_the_tree(tmp_path: Path, tree: str) -> None:
-    """A cancelled call leaves nothing running and stays cancelled."""
-    file = tmp_path / "pid"
-
-    async def scenario() -> int:
-        task = asyncio.create_task(transport().call(shell(TREES[tree].format(file=file)), Call()))
-        pid = await pid_in(file)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        return pid
-
-    assert_dies(asyncio.run(scenario()))
-
-
-def test_a_second_cancellation_still_kills(tmp_path: Path) -> None:
-    """An impatient caller who cancels twice loses the wait for the death, not the kill."""
-    file = tmp_path / "pid"
-
-    async def scenario() -> int:
-        task = asyncio.create_task(transport().call(shell(TREES["session"].format(file=file)), Call()))
-        pid = await pid_in(file)
-        task.cancel()
-        await asyncio.sleep(0)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        return pid
-
-    assert_dies(asyncio.run(scenario()))
-
-
-@pytest.mark.parametrize("stream", ["stdout", "stderr"])
-def test_output_over_the_limit_kills_the_tree(tmp_path: Path, stream: str) -> None:
-    """A stream may be as long as its limit and not a byte longer; what is over it is not kept in memory."""
-    file = tmp_path / "pid"
-    redirect = ">&2" if stream == "stderr" else ""
-    error = fails("output_too_large", shell(f"echo $$ > {file}; yes {redirect}", max_output_bytes=100_000))
-    assert not error.retryable
-    assert error.details == {"stream": stream, "max_output_bytes": 100_000}
-    assert_dies(int(file.read_text()))
-
-
-def test_the_limit_is_exact() -> None:
-    """Exactly the limit is fine, one byte more is not, also when the child ends at once."""
-    assert run(shell("printf 12345", max_output_bytes=5))["stdout"] == {"text": "12345"}
-    fails("output_too_large", shell("printf 123456", max_output_bytes=5))
-
-
-# --- what the child sees ------------------------------------------------------------------------------------------------
 
 
 def environment(request_env: JsonObject, call: Call | None = None) -> dict[str, str]:
@@ -332,9 +137,6 @@ def test_the_child_leads_its_own_session() -> None:
     assert run(python("import os; print(os.getsid(0) == os.getpid())"))["stdout"] == {"text": "True\n"}
 
 
-# --- what is refused ----------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("command", ["bash", "/bin/sh", "./sh", "sh ", "-sh", "../bin/sh"])
 def test_only_declared_commands_run(command: str) -> None:
     """A command runs under exactly the name it was declared with; the error names the declared ones."""
@@ -390,9 +192,6 @@ def test_wrong_declarations_are_refused(commands: Any) -> None:
     """A declaration is a collection of bare names and absolute paths."""
     with pytest.raises(ConfigError):
         ExecTransport(commands)
-
-
-# --- where it runs ------------------------------------------------------------------------------------------------------
 
 
 def test_it_works_outside_the_main_thread() -> None:

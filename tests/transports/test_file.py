@@ -117,11 +117,6 @@ def test_relative_paths_are_below_the_base(tmp_path: Path, monkeypatch: pytest.M
     assert asyncio.run(transport.call({"op": "read", "path": "a"}, Call())) == {"content": {"text": "new"}}
 
 
-def test_writes_are_declared_idempotent() -> None:
-    """The engine may repeat a write whose outcome it does not know."""
-    assert FileTransport.idempotent_effects is True
-
-
 # --- what a write leaves ------------------------------------------------------------------------------------------------
 
 

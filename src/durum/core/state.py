@@ -102,7 +102,11 @@ class EventRecorder(Protocol):
 
 
 class State(Protocol):
-    """The behaviour of a state. It does not own its id; the plan assigns that."""
+    """The behaviour of a state. It does not own its id; the plan assigns that.
+
+    Two attributes are optional, looked up once an attempt: ``inline`` (True: the handler never suspends and needs no task of
+    its own) and ``retryable(error) -> bool | None`` (whether an exception is worth another attempt; None goes by its own word).
+    """
 
     def meta(self) -> StateMeta:
         """Return what planning, replay and policies go by."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -26,23 +26,6 @@ if TYPE_CHECKING:
 _GRACE_SECONDS = 0.25
 _TIMED_OUT = TimeoutError()
 _CANCELLED_HINT = "the step cancelled itself; catch asyncio.CancelledError or use a timeout of its own"
-
-
-@runtime_checkable
-class JudgesRetries(Protocol):
-    """A state that says itself which exceptions are worth another attempt."""
-
-    def retryable(self, error: BaseException) -> bool | None:
-        """Return the verdict, None to go by the exception's own word."""
-
-
-@runtime_checkable
-class RunsInline(Protocol):
-    """A state whose handler never suspends, so that it needs no task of its own."""
-
-    @property
-    def inline(self) -> bool:
-        """Whether this very state is such a one."""
 
 
 class DomainEvents:
@@ -88,7 +71,7 @@ async def execute(
     io = Io(provider, events, reader, progress)
     handler = _guarded(state.handle(overlay, io, events))
     try:
-        raised = await (handler if isinstance(state, RunsInline) and state.inline else _bounded(handler, timeout_ms))
+        raised = await (handler if getattr(state, "inline", False) else _bounded(handler, timeout_ms))
     finally:
         events.open = False
     if raised is _TIMED_OUT:
@@ -100,7 +83,8 @@ async def execute(
             raised = error
     if isinstance(raised, asyncio.CancelledError):
         return Executed(None, failure("step_cancelled", _CANCELLED_HINT))
-    verdict = state.retryable(raised) if isinstance(state, JudgesRetries) and isinstance(raised, Exception) else None
+    judge = getattr(state, "retryable", None)
+    verdict = None if judge is None or not isinstance(raised, Exception) else judge(raised)
     return Executed(None, describe(raised, retryable=verdict))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 from durum.codec import encode
@@ -109,7 +110,7 @@ class Recorder:
         return envelope
 
     async def commit(self) -> None:
-        """Make everything staged so far durable; what others staged meanwhile rides along.
+        """Make everything staged so far durable; what others staged meanwhile rides along. A cancellation waits until then.
 
         Raises:
             ConcurrencyError: another worker owns the run now; nothing staged was stored.
@@ -124,7 +125,7 @@ class Recorder:
             staged, envelopes, artifacts = self._staged, self._envelopes, list(self._artifacts.values())
             self._staged, self._envelopes, self._artifacts = [], [], {}
             try:
-                await self._append(staged, artifacts)
+                cancelled = await self._see_through(staged, artifacts)
             except BaseException as error:
                 self._broken = error
                 raise
@@ -136,11 +137,26 @@ class Recorder:
         if self._listener is not None:
             for envelope in envelopes:
                 self._listener(envelope)
+        if cancelled:
+            raise asyncio.CancelledError
 
     def _check(self) -> None:
         """After a failed commit nothing more is written: a step that swallows the error must not tear a hole into the log."""
         if self._broken is not None:
             raise self._broken
+
+    async def _see_through(self, staged: list[StoredEvent], artifacts: list[Artifact]) -> bool:
+        """Append even if the task that waits is cancelled, and return whether it was: later events are chained to these."""
+        try:
+            await self._append(staged, artifacts)
+        except asyncio.CancelledError:
+            again = asyncio.create_task(self._append(staged, artifacts))
+            while not again.done():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.shield(again)
+            again.result()
+            return True
+        return False
 
     async def _append(self, staged: list[StoredEvent], artifacts: list[Artifact]) -> None:
         """Append once, whatever becomes of the acknowledgement: after a doubt the head tells whether the bytes are there."""

@@ -12,7 +12,7 @@ import stat
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from durum.core.payload import encode_payload
 from durum.errors import TransportError
@@ -50,8 +50,6 @@ class FileTransport:
     Error codes, none retryable: ``invalid_request``, ``file_not_found``, ``file_permission``, ``file_is_directory``,
     ``file_too_large``, ``disk_full``, ``file_error``.
     """
-
-    idempotent_effects: ClassVar[bool] = True  # the same bytes at the same path are the same effect
 
     def __init__(self, base: Path | None = None) -> None:
         self._base = Path.cwd() if base is None else base.absolute()
