@@ -1,7 +1,7 @@
 """Release notes of a git repository: read its history, sum up each area side by side, write one Markdown file.
 
-Run it with `durum run examples/release_notes.py`, kill it whenever you like, and go on with `durum resume RUN`: every git call
-whose answer is on record is not made again, and the notes come out the same.
+Run it with `durum run examples/release_notes.py`, kill it whenever you like, and go on with `durum resume RUN`: what git said
+is on record, so no answered call is made again, and the notes come out the same.
 """
 
 from __future__ import annotations
@@ -12,41 +12,34 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from textwrap import shorten
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from durum import ExecResult, Io, StepError, Workflow
+from durum import Io, StepError, Workflow
 
-# The area of a commit is the first of these that it touches, by the first part of its files' paths.
-AREAS = {
+AREAS = {  # by the first part of a file's path; the first area a commit touches is the one it is listed in
     "code": ("src", "lib", "app", "cmd", "pkg", "internal", "crates", "packages", "include"),
-    "examples": ("examples", "example", "demo", "samples"),
+    "examples": ("examples", "example", "samples"),
     "tests": ("tests", "test", "spec"),
     "docs": ("docs", "doc", "README.md", "CHANGELOG.md", "CONTRIBUTING.md"),
-    "tooling": ("tools", "scripts", "ci", ".ci", ".github", "pyproject.toml", "Makefile"),
+    "tooling": ("tools", "scripts", ".ci", ".github", "pyproject.toml", "Makefile"),
     "other": (),
 }
+AREA_OF = {name: area for area, names in AREAS.items() for name in names}
 NEWEST = 2_000  # commits read at most
-PAGE = 250  # commits read per call, so that no answer grows too long
-SHOWN = 20  # commits listed per area
-SHORT = 9  # characters of a commit id that people read
+PAGE = 250  # commits per call of git, so that no answer grows too long
+SHOWN = 50  # lines per section
 
-
-def absolute(path: str) -> str:
-    """Make a path mean the same wherever the run is resumed."""
-    return str(Path(path).expanduser().resolve())
-
-
-Place = Annotated[str, AfterValidator(absolute), Field(validate_default=True)]
+# A path that means the same wherever the run is resumed.
+Place = Annotated[str, AfterValidator(lambda path: str(Path(path).expanduser().resolve())), Field(validate_default=True)]
 
 
 class NotesInput(BaseModel, extra="forbid"):
     """What the notes are about and where they go."""
 
     repo: Place = str(Path(__file__).parent.parent)  # the checkout this file is in
-    since: str = ""  # a tag or commit; empty: the last tag before the newest commit, else the beginning
+    since: str = ""  # the notes begin after this tag or commit; empty: with the first commit
     out: Place = ".durum/release-notes.md"
 
 
@@ -54,21 +47,28 @@ class NotesInput(BaseModel, extra="forbid"):
 class Span:
     """The part of the history the notes are about."""
 
-    head: str  # id of the newest commit
-    version: str  # its tag, if it has one
-    since: str  # tag or commit the notes begin after; empty: the beginning
-    shallow: bool  # the clone lacks older commits
+    head: str  # the newest commit
+    start: str  # the commit the notes begin after; empty: none
+    version: str  # the tag of the newest commit; empty: none
+    shallow: bool  # older commits are missing from this clone
 
 
 @dataclass(frozen=True)
 class Commit:
     """One commit."""
 
-    id: str
-    date: str
+    sha: str
     author: str
     subject: str
     files: list[str]
+
+
+@dataclass(frozen=True)
+class Area:
+    """The commits that touch an area, and a line for each that is listed there."""
+
+    shas: list[str]
+    lines: list[str]
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,9 @@ class Summary:
 
     area: str
     commits: int
-    added: int  # lines
+    added: int  # lines of files
     removed: int
-    newest: list[str]  # one line a commit
+    lines: list[str]  # of the notes
 
 
 @dataclass(frozen=True)
@@ -88,89 +88,79 @@ class Statistics:
 
     commits: int
     files: int
-    authors: list[tuple[str, int]]  # name and commits, most first
-    newest: str  # date
+    authors: list[tuple[str, int]]  # name and number of commits, most first
 
 
+# A parameter's name says what a step needs: an input, or what the step of that name gives. Edges and parallelism follow.
 notes = Workflow("release_notes", version="1", inputs=NotesInput, exec=["git"])
 notes.key("summaries", merge="append")
 
 
 @notes.step
 async def span(repo: str, since: str, io: Io) -> Span:
-    """Find the newest commit and the tag before it."""
+    """Find out where the notes begin and end."""
     shallow = await git(io, repo, "rev-parse", "--is-shallow-repository")
-    if shallow.exit_code:
-        reason = shallow.stderr.strip().partition("\n")[0].removeprefix("fatal: ")
-        raise StepError(f"{repo} cannot be read as a git repository ({reason}); name the top folder of one: --input repo=PATH")
-    head = await git(io, repo, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
-    if head.exit_code:
-        raise StepError(f"{repo} has no commits yet; commit something, or name another repository: --input repo=PATH")
-    version = await git(io, repo, "describe", "--tags", "--exact-match", "HEAD")
-    before = since or (await git(io, repo, "describe", "--tags", "--abbrev=0", "HEAD^")).stdout.strip()
-    return Span(head.stdout.strip(), version.stdout.strip(), before, shallow.stdout.strip() == "true")
+    head = await commit_id(io, repo, "HEAD")
+    if not head:
+        raise StepError(f"{repo} has no commits yet; make one, or name another repository with --input repo=PATH")
+    start = await commit_id(io, repo, since) if since else ""
+    if since and not start:
+        raise StepError(f"{repo} has no tag or commit {since!r}; list its tags with: git -C {repo} tag")
+    version = await git(io, repo, "describe", "--tags", "--exact-match", head, otherwise="")
+    return Span(head, start, version.strip(), shallow.strip() == "true")
+
+
+@notes.step
+async def releases(repo: str, span: Span, io: Io) -> list[str]:
+    """Read the tags of the span, newest first."""
+    words = ["for-each-ref", "--sort=refname", "--sort=-creatordate", "--format=%(refname:strip=2) (%(creatordate:short))"]
+    ends = [f"--merged={span.head}", *([f"--no-merged={span.start}"] if span.start else [])]
+    return (await git(io, repo, *words, f"--count={SHOWN}", *ends, "refs/tags")).splitlines()
 
 
 @notes.step
 async def commits(repo: str, span: Span, io: Io) -> list[Commit]:
     """Read the commits of the span, newest first."""
-    begin = []
-    if span.since:
-        start = await git(io, repo, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{span.since}^{{commit}}")
-        if start.exit_code:
-            raise StepError(f"{repo} has no tag or commit {span.since!r}; list its tags with: git -C {repo} tag")
-        begin = [f"^{start.stdout.strip()}"]
-    ids = (await git_text(io, repo, "rev-list", "--no-merges", f"--max-count={NEWEST}", span.head, *begin)).split()
+    ends = [span.head, f"^{span.start}"] if span.start else [span.head]
+    shas = (await git(io, repo, "rev-list", "--no-merges", f"--max-count={NEWEST}", *ends)).split()
     found: list[Commit] = []
-    for first in range(0, len(ids), PAGE):
-        page = ids[first : first + PAGE]
-        found += parsed(page, await diff_tree(io, repo, page, "-z", "--name-only", "--format=%H%n%as%n%an%n%s"))
-        io.progress(f"read {len(found)} of {len(ids)} commits")
+    for begin in range(0, len(shas), PAGE):
+        page = shas[begin : begin + PAGE]
+        found += parsed(page, await diff_tree(io, repo, page, "-z", "--name-only", "--format=%H%n%an%n%s"))
+        io.progress(f"read {len(found):,} of {len(shas):,} commits")
     return found
 
 
-def parsed(ids: Sequence[str], output: str) -> list[Commit]:
-    """Return the commits of one page; all that git wrote is separated by NUL, for a file's name may hold anything else."""
-    known: dict[str, Commit] = {}
-    files: list[str] = []
-    for part in output.split("\0"):
-        lines = part.split("\n")
-        if lines[0] in ids and len(lines) == 4:
-            files = []
-            known[lines[0]] = Commit(lines[0], lines[1], printable(lines[2]), shorten(printable(lines[3]), 160), files)
-        elif part:
-            files.append(printable(part.removeprefix("\n")))
-    # Durum blanks out secrets before a step sees them; one without an end takes what comes after it along.
-    return [known.get(id) or Commit(id, "", "", "[secret]", []) for id in ids]
-
-
 @notes.step
-def areas(commits: list[Commit]) -> dict[str, list[Commit]]:
+def areas(commits: list[Commit]) -> dict[str, Area]:
     """Group the commits by area."""
-    grouped: dict[str, list[Commit]] = {area: [] for area in AREAS}
+    grouped = {area: Area([], []) for area in AREAS}
     for commit in commits:
         tops = {file.partition("/")[0] for file in commit.files}
-        grouped[next((area for area, names in AREAS.items() if tops.intersection(names)), "other")].append(commit)
+        touched = [area for area in AREAS if area in {AREA_OF.get(top, "other") for top in tops}] or ["other"]
+        for area in touched:
+            grouped[area].shas.append(commit.sha)
+        grouped[touched[0]].lines.append(f"{commit.subject} ({commit.sha[:9]})")
     return grouped
 
 
 def summary_of(area: str) -> Callable[..., Awaitable[list[Summary]]]:
-    """Return the step that sums up one area; there is one for each, and they run side by side."""
+    """Return the step that sums up one area."""
+    paths = AREAS[area] or [f":(exclude){name}" for name in AREA_OF]
 
-    async def summary(repo: str, areas: dict[str, list[Commit]], io: Io) -> list[Summary]:
+    async def summary(repo: str, areas: dict[str, Area], io: Io) -> list[Summary]:
         found = areas[area]
-        if not found:
+        if not found.shas:
             return []
-        stat = await diff_tree(io, repo, [commit.id for commit in found], "--shortstat", "--format=")
-        added, removed = (sum(map(int, re.findall(rf"(\d+) {word}", stat))) for word in ("insertion", "deletion"))
-        io.progress(f"{area}: {len(found)} commits, +{added:,} -{removed:,} lines")
-        lines = [f"{plain(commit.subject)} ({commit.id[:SHORT]})" for commit in found[:SHOWN]]
-        return [Summary(area, len(found), added, removed, lines)]
+        changes = await diff_tree(io, repo, found.shas, "--shortstat", "--format=", "--", *paths)
+        added, removed = (sum(map(int, re.findall(rf"(\d+) {what}", changes))) for what in ("insertion", "deletion"))
+        io.progress(f"{area}: commits {len(found.shas):,}, lines +{added:,} -{removed:,}")
+        return [Summary(area, len(found.shas), added, removed, found.lines)]
 
     return summary
 
 
-for _area in AREAS:
+for _area in AREAS:  # a step for each area: they run side by side, and each adds to the same list
     notes.step(name=f"summary_{_area}", writes="summaries")(summary_of(_area))
 
 
@@ -178,18 +168,85 @@ for _area in AREAS:
 def statistics(commits: list[Commit]) -> Statistics:
     """Count commits, files and authors."""
     authors = Counter(commit.author for commit in commits if commit.author)
-    ranked = sorted(authors.items(), key=lambda item: (-item[1], item[0]))
+    ranked = sorted(authors.items(), key=lambda author: (-author[1], author[0]))
     files = {file for commit in commits for file in commit.files}
-    return Statistics(len(commits), len(files), ranked, max((commit.date for commit in commits), default=""))
+    return Statistics(len(commits), len(files), ranked)
 
 
 @notes.step
-def markdown(repo: str, span: Span, summaries: list[Summary], statistics: Statistics) -> str:
+def markdown(repo: str, since: str, span: Span, releases: list[str], summaries: list[Summary], statistics: Statistics) -> str:
     """Put the notes together."""
-    since = f"since {plain(span.since)}" if span.since else "from the beginning"
-    lines = [f"# {plain(Path(repo).name)} {plain(span.version) or '(unreleased)'}", ""]
-    lines += [f"What changed {since} up to {span.head[:SHORT]}" + (f" of {statistics.newest}." if statistics.newest else "."), ""]
+    begin = f"since {plain(since)}" if since else "from the first commit on"
+    text = [f"# Release notes: {plain(Path(repo).name)} {plain(span.version)}".rstrip(), ""]
+    text += [f"All changes {begin}, up to commit {span.head[:9]}.", ""]
+    text += [f"Commits: {statistics.commits:,}, authors: {len(statistics.authors):,}, files: {statistics.files:,}."]
+    if statistics.commits == NEWEST:
+        text += [f"No more than the newest {NEWEST:,} commits are read."]
     if span.shallow:
-        lines += ["This clone is shallow: older commits are not in it, and its oldest one counts as if it had written every file.", ""]
-    ...
-    return "\n".join(lines) + "\n"
+        text += ["This clone is shallow: older commits are missing, and every file of its oldest commit counts as new."]
+    text += ["", "| area     | commits | lines added | lines removed |", "|----------|--------:|------------:|--------------:|"]
+    for part in summaries:
+        text += [f"| {part.area.capitalize():8} | {part.commits:7,} | {part.added:11,} | {part.removed:13,} |"]
+    sections = [(part.area.capitalize(), part.lines) for part in summaries]
+    sections += [("Releases", releases), ("Authors", [f"{name}: {number:,}" for name, number in statistics.authors])]
+    for title, lines in sections:
+        text += ["", f"## {title}", "", *(f"- {plain(line)}" for line in lines[:SHOWN])] if lines else []
+        text += [f"- and {len(lines) - SHOWN:,} more"] if len(lines) > SHOWN else []
+    return "\n".join([*text, ""])
+
+
+@notes.step(effects="apply_side_effect", idempotency="{run_id}/notes")
+async def written(markdown: str, out: str, io: Io) -> str:
+    """Write the file: the one thing this workflow changes in the world."""
+    await io.write_file(out, markdown)
+    io.progress(f"wrote {out}")
+    return out
+
+
+async def git(io: Io, repo: str, *words: str, stdin: str = "", otherwise: str | None = None) -> str:
+    """Return what git writes; if it fails, ``otherwise``, or fail the step.
+
+    Nobody vouches for the repository: whoever owns it, its own settings start no program and reach no network.
+    """
+    settings = ("safe.directory=*", "core.fsmonitor=false", "core.hooksPath=/dev/null", "i18n.logOutputEncoding=UTF-8")
+    options = [option for setting in settings for option in ("-c", setting)]
+    ceiling = str(Path(repo).parent)  # a folder inside a repository is no repository
+    env = {"GIT_ALLOW_PROTOCOL": "none", "GIT_CEILING_DIRECTORIES": ceiling, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    argv = ["git", "--no-pager", "-C", repo, *options, *words]
+    result = await io.exec(argv, env=env, stdin=stdin, timeout=timedelta(minutes=10), check=False)
+    if result.exit_code == 0:
+        return result.stdout
+    if otherwise is None:
+        reason = result.stderr.strip().partition("\n")[0].removeprefix("fatal: ")
+        raise StepError(f"git cannot read {repo}: {reason}; name a repository with --input repo=PATH")
+    return otherwise
+
+
+async def commit_id(io: Io, repo: str, name: str) -> str:
+    """Return the id of the commit that a name stands for, empty if there is none."""
+    return (await git(io, repo, "rev-parse", "--verify", "--quiet", name + "^{commit}", otherwise="")).strip()
+
+
+async def diff_tree(io: Io, repo: str, shas: Sequence[str], *words: str) -> str:
+    """Compare commits with their parents by the part of git that heeds no personal settings."""
+    plainly = ("--always", "--root", "-r", "--no-renames", "--no-ext-diff", "--no-textconv")
+    return await git(io, repo, "diff-tree", "--stdin", *plainly, *words, stdin="\n".join([*shas, ""]))
+
+
+def parsed(shas: Sequence[str], output: str) -> list[Commit]:
+    """Return the commits of a page: each is three lines and a NUL, then come its files, with a NUL after each."""
+    found: dict[str, Commit] = {}
+    files: list[str] = []
+    for part in output.split("\0"):
+        match part.split("\n"):
+            case [sha, author, subject] if sha in shas:
+                found[sha] = Commit(sha, author, subject, files := [])
+            case _ if part:
+                files.append(part.removeprefix("\n"))
+    # What looks like a secret is blanked out before a step sees it; half a private key takes along all that follows it.
+    return [found.get(sha) or Commit(sha, "", "[secret]", []) for sha in shas]
+
+
+def plain(text: str) -> str:
+    """Return other people's text so that Markdown and terminals show it as it is."""
+    return re.sub(r"([\\<\[*])", r"\\\1", "".join(letter if letter.isprintable() else "\ufffd" for letter in text))

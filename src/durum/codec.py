@@ -7,7 +7,7 @@ hash before the first event is ``SHA-256("durum-log/1\\n" + run id)``.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
@@ -56,7 +56,7 @@ class _Stored(msgspec.Struct, frozen=True, omit_defaults=True):
     attempt: int | None = None
     branch: int = 0
     state_id: str | None = None
-    v: int = 1
+    v: Annotated[int, msgspec.Meta(ge=1)] = 1
 
 
 class _Encoded(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tempfile
 import threading
 import uuid
 from pathlib import Path
@@ -26,7 +27,15 @@ from durum.engine.engine import Engine, StartRun, Store, Watcher
 from durum.engine.recovery import LoadedRun, load_run
 from durum.engine.snapshots import Snapshots
 from durum.engine.system import SystemClock, SystemEntropy
-from durum.errors import InvalidIdError, NotFoundError, RunExistsError, SecretsDetectedError, TargetError
+from durum.errors import (
+    CorruptionError,
+    InvalidIdError,
+    NotFoundError,
+    RunExistsError,
+    SecretsDetectedError,
+    StoreUnavailableError,
+    TargetError,
+)
 from durum.history import views
 from durum.history.replay import ReplayResult, check_decisions, reproduce
 from durum.history.verify import VerifyResult, verify
@@ -36,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
 
     from durum.core.canonical import JsonObject, JsonValue
-    from durum.ports import Clock, Entropy
+    from durum.ports import Clock, Entropy, Head
 
 T = TypeVar("T")
 Code = Workflow | ExecutionPlan | str
@@ -162,12 +171,18 @@ class Durum:
     # --- looking ----------------------------------------------------------------------------------------------------
 
     def runs(self) -> list[JsonObject]:
-        """Return the summary of every run, newest first."""
+        """Return the summary of every run, newest first; one whose record cannot be read is there as ``damaged``."""
 
         async def read() -> list[JsonObject]:
-            return [await self._summary(head.run_id) for head in await self._store.heads()]
+            return [await self._listed(head) for head in await self._store.heads()]
 
         return _wait(read())
+
+    async def _listed(self, head: Head) -> JsonObject:
+        try:
+            return await self._summary(head.run_id)
+        except CorruptionError as error:
+            return views.damaged(head, error)
 
     def show(self, run_id: str) -> JsonObject:
         """Return a run's summary."""
@@ -271,9 +286,34 @@ def graph_of(target: str) -> list[JsonObject]:
     return views.graph(load_target(target).plan().shape)
 
 
+def store_url(url: str | None = None) -> str:
+    """Return the store a URL means; None: ``DURUM_STORE``, else ``sqlite:///.durum/durum.db`` under the working directory."""
+    return url or os.environ.get("DURUM_STORE") or wiring.DEFAULT_STORE
+
+
 def open_store(url: str | None = None, *, create: bool = True) -> Durum:
-    """Open a store by URL; None takes ``DURUM_STORE``, else ``sqlite:///.durum/durum.db`` under the working directory."""
-    return Durum(url or os.environ.get("DURUM_STORE") or wiring.DEFAULT_STORE, create=create)
+    """Open a store by URL; None takes the one ``store_url`` names."""
+    return Durum(store_url(url), create=create)
+
+
+def probe_store(url: str) -> JsonObject:
+    """Try a store of its own beside the one ``url`` names, remove it, and say what it is made of; the named one is not touched.
+
+    Raises:
+        ConfigError, StoreUnavailableError.
+    """
+    path = wiring.store_path(url)
+    place = next(folder for folder in path.absolute().parents if folder.exists())
+    from durum.stores.sqlite_file import SCHEMA_VERSION, open_database  # noqa: PLC0415
+
+    try:
+        with tempfile.TemporaryDirectory(prefix=".durum-doctor-", dir=place) as folder:
+            connection = open_database(Path(folder) / "probe.db", create=True)
+            (version,) = connection.execute("SELECT sqlite_version()").fetchone()
+            connection.close()
+    except OSError as error:
+        raise StoreUnavailableError(str(path), f"{error.strerror or error}; choose another place with --store") from error
+    return {"path": str(path), "folder": str(place), "sqlite_version": version, "schema_version": SCHEMA_VERSION}
 
 
 def _plain_context(values: Mapping[str, object]) -> JsonObject:

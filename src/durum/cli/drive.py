@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from durum.cli.verb import ExitCode, Session, verb
-from durum.cli.words import failure_text, one_line, span, step_name
+from durum.cli.words import count, failure_text, number_in, one_line, span, step_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -140,28 +140,36 @@ class _Drive:
         code = ExitCode.OK if status == "completed" else ExitCode.FAILED if status in _FAILED else ExitCode.PARKED
         with contextlib.suppress(BrokenPipeError):
             if self._session.json:
-                self._session.print_json(summary | ({"resume": self._resume()} if code is ExitCode.PARKED else {}))
+                self._print_json(summary, code)
             else:
                 self._session.streams.data(self._summary(summary, code))
         return code
+
+    def _print_json(self, summary: JsonObject, code: ExitCode) -> None:
+        if code is ExitCode.PARKED:
+            self._session.streams.note(f"resume it with: {self._resume()}")
+            summary = {**summary, "resume": self._resume()}
+        self._session.print_json(summary)
 
     def _summary(self, summary: JsonObject, code: ExitCode) -> str:
         from durum.cli.render import STYLES, facts_of, rendered
 
         run_id, status = str(summary["run_id"]), str(summary["status"])
-        took = span(int(str(summary["updated_ms"])) - int(str(summary["started_ms"])))
         lines = self._why(summary)
         if summary["final_snapshot_id"]:
             lines["snapshot"] = str(summary["final_snapshot_id"])
         if code is ExitCode.PARKED:
+            states = summary["states"] if isinstance(summary["states"], dict) else {}
+            all_states = sum(map(number_in, states.values()))
+            said = f"{status}, {states.get('completed', 0)} of {count(all_states, 'state')} completed"
             lines["resume"] = self._resume()
-        lines["look"] = self._session.command("show", run_id)
-        if code is not ExitCode.PARKED:
+        else:
+            said = f"{status} in {span(number_in(summary['updated_ms']) - number_in(summary['started_ms']))}"
             target = () if self._target is None else ("--with", self._target)
             lines["replay"] = self._session.command("replay", run_id, "--mode", "reproduce", *target)
             lines["verify"] = self._session.command("verify", run_id, "--head", str(summary["head_hash"]))
-        heading = (f"{status} in {took}" if code is not ExitCode.PARKED else f"{status} after {took}", STYLES.get(status, ""))
-        return rendered(self._session.streams, *facts_of(heading, lines))
+        lines["look"] = self._session.command("show", run_id)
+        return rendered(self._session.streams, *facts_of((said, STYLES.get(status, "")), lines))
 
     @staticmethod
     def _why(summary: JsonObject) -> dict[str, str]:

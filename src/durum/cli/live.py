@@ -6,13 +6,14 @@ import time
 from typing import TYPE_CHECKING, ClassVar
 
 import rich.live
+from rich.console import Group
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
 from durum.cli.progress import Teller
 from durum.cli.render import MARKS, STYLES, console_for
-from durum.cli.words import attempt_of, count, one_line, span, step_name
+from durum.cli.words import attempt_of, count, number_in, one_line, span, step_name
 from durum.core import events as ev
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from durum.cli.streams import Streams
     from durum.core.canonical import JsonObject
 
+_MINUTE = 60
 _MOST_ROWS = 12
 _NAME_WIDTH = 32
 
@@ -42,10 +44,9 @@ class _Row:
     def said(self) -> Text:
         """Return how it stands at this moment."""
         if self._due is not None:
-            left = max(0, round((self._due - time.time()) * 10) * 100)
-            return Text(f"{self.text} in {span(left)}", STYLES["retrying"])
-        passed = int((time.time() - (self._since or 0)) * 10) * 100
-        return Text.assemble(self.text, " " if self.text else "", (span(passed), "dim"), ("  " + self.message, "dim"))
+            return Text(f"{self.text} in {_clock(self._due - time.time())}", STYLES["retrying"])
+        passed = _clock(time.time() - (self._since or 0))
+        return Text.assemble(self.text, "  " if self.text else "", (f"{passed}  {self.message}", "dim"))
 
 
 class Live:
@@ -55,9 +56,6 @@ class Live:
 
     def __init__(self, streams: Streams) -> None:
         self._console = console_for(streams.notes, terminal=True)
-        self._live = rich.live.Live(
-            get_renderable=self._view, console=self._console, refresh_per_second=10, transient=True, redirect_stdout=False
-        )
         self._teller = Teller()
         self._rows: dict[str, _Row] = {}
         self._most: dict[str, int] = {}
@@ -65,11 +63,12 @@ class Live:
         self._all = 0
         self._over = 0
         self._started = time.time()
+        self._live = rich.live.Live(get_renderable=self._view, console=self._console, refresh_per_second=10, transient=True)
 
     def begin(self, states: Sequence[JsonObject]) -> None:
         """Take the states of the run and show the region."""
         self._teller.begin(states)
-        self._most = {str(row["state_id"]): int(str(row["max_attempts"])) for row in states}
+        self._most = {str(row["state_id"]): number_in(row["max_attempts"]) for row in states}
         self._width = min(_NAME_WIDTH, max((len(step_name(state)) for state in self._most), default=0))
         self._all = len(states)
         self._over = sum(row["status"] in {"completed", "failed", "skipped"} for row in states)
@@ -106,19 +105,27 @@ class Live:
         style = STYLES.get(told.kind, "")
         mark = MARKS.get(told.kind, " ")
         text = told.text.removeprefix("completed in ")
-        self._console.print(Text.assemble((f"{mark} ", style), (told.name.ljust(self._width), style), "  ", text), soft_wrap=True)
+        self._console.print(
+            Text.assemble((f"{mark} ", style), (told.name.ljust(self._width), style), "  ", text), soft_wrap=True
+        )
 
     def _view(self) -> RenderableType:
         rows = [*self._rows.values()]
         table = Table.grid(padding=(0, 1))
         table.add_column(width=1)
-        table.add_column(min_width=self._width, no_wrap=True)
+        table.add_column(width=self._width + 1, no_wrap=True, overflow="ellipsis")
         table.add_column(no_wrap=True, overflow="ellipsis")
         room = max(1, min(_MOST_ROWS, self._console.height - 4))
         for row in rows[:room]:
             table.add_row(row.mark, row.name, row.said())
         if len(rows) > room:
             table.add_row("", Text(f"and {len(rows) - room} more", "dim"))
-        passed = int(time.time() - self._started)
-        table.add_row("", Text(f"{self._over} of {count(self._all, 'state')}", "dim"), Text(span(passed * 1000), "dim"))
-        return table
+        total = f"{self._over} of {count(self._all, 'state')}, {_clock(time.time() - self._started)}"
+        return Group(table, Text(f"  {total}", "dim"))
+
+
+def _clock(seconds: float) -> str:
+    """Return a span that is still running: no finer than the eye follows."""
+    if seconds >= _MINUTE:
+        return span(int(seconds) * 1000)
+    return f"{max(seconds, 0):.1f} s"

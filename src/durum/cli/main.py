@@ -97,12 +97,13 @@ def _call(session: Session, arguments: list[str]) -> int:
     """Parse a call and do it; a wrong one is told what is wrong and where the help is."""
     command = typer.main.get_command(_app())
     try:
-        with command.make_context("durum", arguments or ["--help"]) as context:
+        with command.make_context("durum", arguments.copy() or ["--help"]) as context:
             code = command.invoke(context)
     except typer.Exit as leaving:
         return leaving.exit_code if arguments else ExitCode.USAGE
     except typer.TyperException as error:
         message = error.format_message().rstrip(".")
         where = getattr(error, "ctx", None)
-        return session.fail("usage", f"{message}; see: {where.command_path if where else 'durum'} --help", ExitCode.USAGE)
+        then = "" if message.endswith("?") else ";"
+        return session.fail("usage", f"{message}{then} see: {where.command_path if where else 'durum'} --help", ExitCode.USAGE)
     return int(code or 0)

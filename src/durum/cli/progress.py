@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from durum.cli.words import attempt_of, failure_text, one_line, span, step_name
+from durum.cli.words import SKIPPED, attempt_of, failure_text, number_in, one_line, span, step_name
 from durum.core import events as ev
 
 if TYPE_CHECKING:
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from durum.cli.streams import Streams
     from durum.core.canonical import JsonObject
+    from durum.core.failure import StateError
 
 
 class Progress(Protocol):
@@ -33,7 +34,7 @@ class Progress(Protocol):
 class Told(NamedTuple):
     """One thing that happened to a state, in words."""
 
-    kind: str  # "started", "completed", "failed", "retrying", "skipped" or "note"
+    kind: str  # "started", "completed", "failed", "tried" (it failed, and is tried again), "retrying", "skipped" or "note"
     name: str  # of the step
     text: str
 
@@ -47,7 +48,7 @@ class Teller:
 
     def begin(self, states: Sequence[JsonObject]) -> None:
         """Take how many attempts each state has."""
-        self._most = {str(row["state_id"]): int(str(row["max_attempts"])) for row in states}
+        self._most = {str(row["state_id"]): number_in(row["max_attempts"]) for row in states}
 
     def tell(self, envelope: ev.Envelope) -> Told | None:
         """Return what an event says to someone who watches; None if nothing."""
@@ -58,10 +59,11 @@ class Teller:
             case ev.StateCompleted(state_id=state):
                 return Told("completed", step_name(state), f"completed in {self._took(state, envelope)}")
             case ev.StateFailed(state_id=state, error=error):
-                attempt = self._attempt(state, envelope.attempt or 0)
-                return Told("failed", step_name(state), f"{attempt} failed: {failure_text(_as_json(error))}")
-            case ev.RetryScheduled(state_id=state, attempt=number, delay_ms=delay):
-                return Told("retrying", step_name(state), f"{self._attempt(state, number)} in {span(delay)}")
+                which = f"{self._attempt(state, envelope.attempt or 0)} " if error.info.retryable else ""
+                again = error.info.retryable and (envelope.attempt or 0) + 1 < self._most.get(state, 0)
+                return Told("tried" if again else "failed", step_name(state), f"{which}failed: {failure_text(_as_json(error))}")
+            case ev.RetryScheduled(state_id=state, attempt=attempt, delay_ms=delay):
+                return Told("retrying", step_name(state), f"{self._attempt(state, attempt)} in {span(delay)}")
             case ev.StateSkipped(state_id=state):
                 return Told("skipped", step_name(state), f"skipped: {_why(envelope.event)}")
             case ev.RunPaused(detail=detail):
@@ -77,20 +79,16 @@ class Teller:
         return span(envelope.ts_millis - self._begun.pop(state_id, envelope.ts_millis))
 
 
-def _as_json(error: ev.StateError) -> JsonObject:
+def _as_json(error: StateError) -> JsonObject:
     from durum.history.views import error_json
 
     return error_json(error)
 
 
 def _why(event: ev.StateSkipped) -> str:
-    match event.reason:
-        case ev.SkipReason.TAG:
-            return "its tag is among --skip-tag"
-        case ev.SkipReason.FAIL_FAST:
-            return "the run stops at the first failure"
-        case ev.SkipReason.UPSTREAM:
-            return f"{step_name(event.cause or 'a state')} before it did not complete"
+    if event.cause is not None:
+        return f"{step_name(event.cause)} did not complete"
+    return SKIPPED[event.reason.value]
 
 
 class Lines:

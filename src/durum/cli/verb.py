@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
 import typer
 
 from durum.cli.streams import Streams
-from durum.cli.words import one_line
+from durum.cli.words import command, one_line
 from durum.errors import CallerError, CorruptionError, DurumError
 
 if TYPE_CHECKING:
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     from durum.core.canonical import JsonObject, JsonValue
 
 P = ParamSpec("P")
+
+_HINTS = {"invalid_input": "; give inputs with --input NAME=VALUE"}
 
 
 class ExitCode(IntEnum):
@@ -37,9 +38,7 @@ class ExitCode(IntEnum):
 
 StoreOption = Annotated[
     str | None,
-    typer.Option(
-        "--store", metavar="URL", help="Where the runs are. Default: $DURUM_STORE, else sqlite:///.durum/durum.db."
-    ),
+    typer.Option("--store", metavar="URL", help="Where the runs are. Default: $DURUM_STORE, else sqlite:///.durum/durum.db."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON: one object, or one a line for lists.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the whole traceback of an error.")]
@@ -67,8 +66,6 @@ class Session:
 
     def command(self, *words: str) -> str:
         """Return a command to type that works on the same store."""
-        from durum.cli.words import command
-
         return command(*words) if self.store_url is None else command(*words, "--store", self.store_url)
 
     def print_json(self, *values: JsonValue) -> None:
@@ -95,7 +92,7 @@ class Session:
         try:
             return work()
         except DurumError as error:
-            return self._refuse(error, error.code, str(error), _exit_code(error))
+            return self._refuse(error, error.code, str(error) + _HINTS.get(error.code, ""), _exit_code(error))
         except BrokenPipeError:
             return ExitCode.OK  # whoever read us has seen enough
         except OSError as error:

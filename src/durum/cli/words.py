@@ -17,6 +17,11 @@ _DAY_MS = 24 * _HOUR_MS
 
 # What a terminal would obey instead of showing; a step's words must not move anyone's cursor.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+SKIPPED = {
+    "tag": "its tag was to be skipped",
+    "upstream": "a state before it did not complete",
+    "fail_fast": "the run stopped at the first failure",
+}
 _SAYS_ENOUGH = frozenset({"step_raised", "step_failed"})  # codes that add nothing to their message
 
 
@@ -68,6 +73,11 @@ def ago(ms: int) -> str:
 def count(number: int, noun: str) -> str:
     """Return a number with its noun: ``1 event``, ``2 events``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def number_in(value: JsonValue) -> int:
+    """Return a field that holds an integer; 0 where it holds none."""
+    return value if isinstance(value, int) else 0
 
 
 def step_name(state_id: object) -> str:

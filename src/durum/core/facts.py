@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -9,15 +10,19 @@ import msgspec
 from durum.core.canonical import canonical_json, decode_json, digest
 from durum.core.events import Envelope, FactRecorded
 from durum.core.ids import FactKey
-from durum.errors import InvalidIdError, RateLimitedError, TransportError
+from durum.core.secrets import find_secret, may_hold_secret
+from durum.errors import ConfigError, InvalidIdError, IoError, RateLimitedError, SecretsDetectedError, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from durum.core.canonical import JsonObject, JsonValue
+    from durum.core.state import IoCall
 
 DERIVED = "|"
 """Separates the parts of a derived key; explicit keys may not hold it, so the two kinds never meet."""
+
+_NAMESPACE = re.compile(r"[\x21-\x7b\x7d\x7e]{1,64}\Z")
 
 
 def explicit_key(key: str) -> str:
@@ -110,3 +115,44 @@ def used_digest(used: dict[str, str]) -> str | None:
 def request_object(namespace: str, request: JsonObject) -> JsonObject:
     """Return a request as the artifact beside its outcome holds it."""
     return {"namespace": namespace, "request": request}
+
+
+def checked_request(call: IoCall) -> bytes:
+    """Return the artifact of a request; the same calls are refused live and in replay.
+
+    Raises:
+        ConfigError: the namespace or ``keep`` is none.
+        CanonicalJsonError: the request is not JSON.
+        SecretsDetectedError: the request holds a secret.
+    """
+    namespace: object = call.namespace
+    if not isinstance(namespace, str) or _NAMESPACE.match(namespace) is None:
+        message = f"a namespace is 1 to 64 printable ASCII characters without spaces and {DERIVED!r}, not {namespace!r}"[:300]
+        raise ConfigError(message)
+    if call.keep not in {"run", "attempt"}:
+        message = f"keep is 'run' or 'attempt', not {call.keep!r}"
+        raise ConfigError(message)
+    data = canonical_json(request_object(call.namespace, call.request))
+    _refuse_secrets(f"{call.namespace} request", data)
+    return data
+
+
+def check_effect(call: IoCall, state_id: str, *, applies_effects: bool) -> None:
+    """Refuse an effect in a state that only reads; ``IoError``."""
+    if not applies_effects:
+        message = f"{state_id} only reads; an effect on {call.namespace} needs effects='apply_side_effect'"
+        raise IoError(message)
+
+
+def checked_value(key: str, value: object) -> bytes:
+    """Return the artifact of a value an author records; ``SecretsDetectedError`` if it holds a secret."""
+    data = success_bytes(value)
+    _refuse_secrets(f"fact {key!r}", data)
+    return data
+
+
+def _refuse_secrets(where: str, data: bytes) -> None:
+    if may_hold_secret(data):
+        found = find_secret(decode_json(data))
+        if found is not None:
+            raise SecretsDetectedError(where, *found)

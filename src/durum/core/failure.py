@@ -8,7 +8,7 @@ from traceback import extract_tb
 import msgspec
 
 from durum.core.canonical import canonical_json, normalized
-from durum.core.ids import ErrorCodeField, StateIdField
+from durum.core.ids import ErrorCodeField, StateIdField, segment_is_valid
 from durum.core.secrets import redact, redact_text
 from durum.errors import (
     CallerError,
@@ -22,6 +22,7 @@ from durum.errors import (
 )
 
 ORPHAN_ATTEMPT_RECOVERED = "orphan_attempt_recovered"
+CONTEXT_CONFLICT = "context_conflict"
 EFFECT_UNKNOWN = "effect_unknown"
 STEP_TIMEOUT = "step_timeout"
 STEP_RAISED = "step_raised"
@@ -60,14 +61,17 @@ class StateError(msgspec.Struct, frozen=True):
 
 
 def describe(error: BaseException, *, retryable: bool | None = None) -> ErrorInfo:
-    """Return what is written of an exception; ``retryable`` None takes the exception's own word."""
-    own = error.retryable if isinstance(error, DurumError) else False
+    """Return what is written of an exception; ``retryable`` None takes the exception's own word.
+
+    Whatever the exception's author made of its parts, the record decodes: a code that is none becomes that of the class.
+    """
+    own = bool(error.retryable) if isinstance(error, DurumError) else False
     return ErrorInfo(
         category=_category(error),
-        code=_code(error),
+        code=code_of(error),
         details=_details(error),
         message=redact_text(_message(error))[:MAX_MESSAGE_CHARACTERS],
-        retryable=own if retryable is None else retryable,
+        retryable=own if retryable is None else bool(retryable),
     )
 
 
@@ -76,22 +80,40 @@ def failure(code: str, message: str, *, retryable: bool = False) -> ErrorInfo:
     return ErrorInfo(category=ErrorCategory.UNKNOWN, code=code, details=NO_DETAILS, message=message, retryable=retryable)
 
 
-def _code(error: BaseException) -> str:
+def code_of(error: BaseException) -> str:
+    """Return the code an exception carries if it is one, else that of its class."""
     match error:
         case StepError():
-            return error.step_code
+            return _valid(error.step_code) or StepError.code
         case TransportError():
-            return error.transport_code
+            return _valid(error.transport_code) or TransportError.code
         case DurumError():
-            return error.code
+            return _valid(error.code) or STEP_RAISED
     return STEP_RAISED
 
 
+def _valid(code: object) -> str | None:
+    return code if isinstance(code, str) and segment_is_valid(code) else None
+
+
+def text_of(error: BaseException) -> str:
+    """Return an exception's text as UTF-8 can hold it; one that cannot be turned into text has none."""
+    try:
+        return _utf8(str(error))
+    except Exception:  # noqa: BLE001 - an exception's __str__ is anyone's code
+        return ""
+
+
+def _utf8(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
+
+
 def _message(error: BaseException) -> str:
-    text = str(error).encode("utf-8", "replace").decode()
+    text = text_of(error)
     if isinstance(error, DurumError):
         return text
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    name = _utf8(type(error).__name__)
+    return f"{name}: {text}" if text else name
 
 
 def _category(error: BaseException) -> ErrorCategory:

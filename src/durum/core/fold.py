@@ -76,7 +76,6 @@ class RunState(msgspec.Struct):
     seq: int = 0
     hash: str = ""
     failed: int | None = None  # position of the first state that failed for good
-    unfinished: int = 0  # states that are neither completed, failed nor skipped
 
     @property
     def over(self) -> bool:
@@ -107,7 +106,7 @@ class RunState(msgspec.Struct):
 def begin(run_id: str, plan: PlanShape, config: RunConfig) -> RunState:
     """Return the state of a run whose log is still empty."""
     states = [Progress(blockers=len(node.deps)) for node in plan.nodes]
-    return RunState(run_id=run_id, plan=plan, config=config, states=states, ready=[], unfinished=len(states))
+    return RunState(run_id=run_id, plan=plan, config=config, states=states, ready=[])
 
 
 class Attached(msgspec.Struct, frozen=True):
@@ -223,6 +222,8 @@ def _state_failed(state: RunState, envelope: ev.Envelope, event: ev.StateFailed)
     if event.error.info.retryable and progress.counted < state.policy(position).max_attempts:
         progress.status = StateStatus.RETRYING
         state.undecided.append(position)
+        if state.config.fail_fast and state.failed is not None:  # it was under way when another failed for good
+            state.doomed[position] = (ev.SkipReason.FAIL_FAST, state.failed)
         return
     _fail_for_good(state, position)
 
@@ -312,8 +313,6 @@ def _change_code(state: RunState, new: PlanShape) -> None:
     state.failed = None if state.failed is None else moved[state.failed]
     state.doomed = {}
     state.ready = []
-    settled = {StateStatus.COMPLETED, StateStatus.SKIPPED, StateStatus.FAILED}
-    state.unfinished = sum(progress.status not in settled for progress in state.states)
     for position, progress in enumerate(state.states):
         deps = [state.states[new.index[dep]] for dep in new.nodes[position].deps]
         progress.blockers = sum(not _satisfied(dep) for dep in deps)
@@ -324,6 +323,8 @@ def _change_code(state: RunState, new: PlanShape) -> None:
     for position, progress in enumerate(state.states):
         if progress.status is StateStatus.FAILED or (progress.status is StateStatus.SKIPPED and not _satisfied(progress)):
             _doom_dependents(state, position)
+    if state.failed is not None and state.config.fail_fast:
+        _doom_rest(state, state.failed)
 
 
 def _satisfied(progress: Progress) -> bool:
@@ -337,7 +338,6 @@ def _make_ready(state: RunState, position: int) -> None:
 
 
 def _satisfy_dependents(state: RunState, position: int) -> None:
-    state.unfinished -= 1
     for after in state.plan.dependents[position]:
         progress = state.states[after]
         progress.blockers -= 1
@@ -346,20 +346,21 @@ def _satisfy_dependents(state: RunState, position: int) -> None:
 
 
 def _fail_for_good(state: RunState, position: int) -> None:
-    state.unfinished -= 1
     state.states[position].status = StateStatus.FAILED
     if state.failed is None:
         state.failed = position
-    _doom_dependents(state, position, counted=False)
+    _doom_dependents(state, position)
     if state.config.fail_fast:
-        for other, progress in enumerate(state.states):
-            if progress.status in {StateStatus.PENDING, StateStatus.READY, StateStatus.RETRYING}:
-                state.doomed.setdefault(other, (ev.SkipReason.FAIL_FAST, position))
+        _doom_rest(state, position)
 
 
-def _doom_dependents(state: RunState, position: int, *, counted: bool = True) -> None:
-    if counted:
-        state.unfinished -= 1
+def _doom_rest(state: RunState, cause: int) -> None:
+    for position, progress in enumerate(state.states):
+        if progress.status in {StateStatus.PENDING, StateStatus.READY, StateStatus.RETRYING}:
+            state.doomed.setdefault(position, (ev.SkipReason.FAIL_FAST, cause))
+
+
+def _doom_dependents(state: RunState, position: int) -> None:
     for after in state.plan.dependents[position]:
         if state.states[after].status is StateStatus.PENDING:
             state.doomed.setdefault(after, (ev.SkipReason.UPSTREAM, position))

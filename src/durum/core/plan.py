@@ -10,7 +10,7 @@ import msgspec
 
 from durum.core.canonical import canonical_json, decode_json
 from durum.core.config import RetryPolicy
-from durum.core.ids import ArtifactIdField, OpIdField, StateId, StateIdField
+from durum.core.ids import ArtifactIdField, OpId, OpIdField, StateId, StateIdField
 from durum.core.meta import StateMeta
 from durum.core.state import State
 from durum.errors import (
@@ -146,10 +146,11 @@ def validate(plan: ExecutionPlan) -> PlanShape:
     """Check a plan's structure and return its shape.
 
     Raises:
-        EmptyPlanError, DuplicateStateIdError, MissingStateForEdgeError, CircularDependencyError, DanglingDependencyTagError.
+        InvalidIdError, EmptyPlanError, DuplicateStateIdError, MissingStateForEdgeError, CircularDependencyError, DanglingDependencyTagError.
     """
     if not plan.states:
         raise EmptyPlanError
+    OpId(plan.op_id)
     deps = _dependencies(plan)
     nodes = tuple(_node(state_node, tuple(deps[state_node.id])) for state_node in plan.states)
     _check_tags(nodes)

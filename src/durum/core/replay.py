@@ -46,7 +46,7 @@ def disallowed(state: RunState, envelope: ev.Envelope) -> Divergence | None:
     match event:
         case ev.StateEntered():
             wanted = d.EnterState(state.plan.index.get(event.state_id, -1), event.attempt)
-            fits = wanted in d.decide(state, _EVER)
+            fits = any(wanted in d.decide(state, now) for now in _moments(state))
         case ev.StateSkipped():
             position = state.plan.index.get(event.state_id, -1)
             cause = None if event.cause is None else state.plan.index.get(event.cause)
@@ -62,6 +62,11 @@ def disallowed(state: RunState, envelope: ev.Envelope) -> Divergence | None:
         return None
     message = f"event {envelope.seq} ({event.kind}) is not what the run's state calls for"
     return Divergence("decision", envelope.state_id, envelope.attempt, envelope.seq, message)
+
+
+def _moments(state: RunState) -> Sequence[int]:
+    """Return one moment of every stretch of time between due retries: which of them compete for room depends on the time."""
+    return [-1, *sorted({state.states[position].due_ms or 0 for position in state.waiting})]
 
 
 def _schedules(command: d.Command, state: RunState, event: ev.RetryScheduled) -> bool:

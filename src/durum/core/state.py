@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from durum.core.canonical import JsonObject, JsonValue
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from durum.core.meta import StateMeta
 
@@ -33,10 +33,10 @@ class StateOutcome(msgspec.Struct, frozen=True):
 class DynContext(Protocol):
     """The run's key-value data as one attempt sees it: reads fall through to the base snapshot, writes are staged."""
 
-    async def read(self, key: str) -> JsonValue:
-        """Return a fresh copy of the value; ``MissingKeyError`` if the key is absent."""
+    def read(self, key: str) -> JsonValue:
+        """Return a fresh copy of the value, None if the key is absent; ``has`` tells an absent key from a null."""
 
-    async def has(self, key: str) -> bool:
+    def has(self, key: str) -> bool:
         """Tell whether the key is there."""
 
     def write(self, key: str, value: object) -> None:
@@ -48,7 +48,7 @@ class DynContext(Protocol):
     def delete(self, key: str) -> None:
         """Stage the removal of a key."""
 
-    async def dump(self) -> JsonObject:
+    def dump(self) -> JsonObject:
         """Return the full context with the staged changes."""
 
 
@@ -94,11 +94,28 @@ class IoProvider(Protocol):
         """Return ``n`` recorded random bytes, the same in every attempt."""
 
 
+class Done:
+    """What a call returns that is done at once: it may be awaited, as the seed's recorder is, or not.
+
+    Signatures say ``Any`` for it, so that no type checker asks for an await that nobody needs.
+    """
+
+    def __await__(self) -> Iterator[None]:
+        """Suspend nobody."""
+        return iter(())
+
+
+DONE = Done()
+
+
 class EventRecorder(Protocol):
     """Records what a state reports, inside its attempt."""
 
-    def emit(self, name: str, payload: object, *, verbose: bool = False) -> None:
+    def emit(self, name: str, payload: object = None, *, verbose: bool = False) -> Any:
         """Add one domain event to the next append; reserved names are refused."""
+
+    def emit_many(self, events: Iterable[tuple[str, object]]) -> Any:
+        """Add several domain events, given as (name, payload), in order."""
 
 
 class State(Protocol):

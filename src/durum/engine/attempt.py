@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from durum.core.canonical import canonical_json, decode_json
 from durum.core.events import RESERVED_EVENT_NAMES, DomainEvent
-from durum.core.failure import STEP_TIMEOUT, ErrorInfo, describe, failure
+from durum.core.failure import (
+    EFFECT_UNKNOWN,
+    ORPHAN_ATTEMPT_RECOVERED,
+    STEP_RAISED,
+    STEP_TIMEOUT,
+    ErrorInfo,
+    describe,
+    failure,
+)
 from durum.core.secrets import find_secret, may_hold_secret
+from durum.core.state import DONE
 from durum.engine.context import Committed
 from durum.engine.io import Io
 from durum.errors import ConfigError, DurumError, SecretsDetectedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterable
 
     from durum.core.config import RunConfig
     from durum.core.state import IoProvider, State
@@ -24,7 +33,9 @@ if TYPE_CHECKING:
     from durum.engine.context import ContextOverlay
 
 _GRACE_SECONDS = 0.25
+_MAX_EVENT_NAME_CHARACTERS = 255
 _TIMED_OUT = TimeoutError()
+_ENGINE_CODES = frozenset({EFFECT_UNKNOWN, ORPHAN_ATTEMPT_RECOVERED, STEP_TIMEOUT})
 _CANCELLED_HINT = "the step cancelled itself; catch asyncio.CancelledError or use a timeout of its own"
 
 
@@ -36,11 +47,9 @@ class DomainEvents:
         self._sink = sink
         self.open = True
 
-    def emit(self, name: str, payload: object, *, verbose: bool = False) -> None:
+    def emit(self, name: str, payload: object = None, *, verbose: bool = False) -> Any:  # noqa: ANN401 - see ``Done``
         """Add one domain event to the next append; reserved names are refused."""
-        if name in RESERVED_EVENT_NAMES or not name:
-            message = f"event name {name!r} is reserved for the engine; choose another"
-            raise ConfigError(message)
+        _check_event_name(name)
         data = canonical_json(payload)
         if may_hold_secret(data):
             found = find_secret(decode_json(data))
@@ -48,6 +57,23 @@ class DomainEvents:
                 raise SecretsDetectedError(f"event {name!r}", *found)
         if self.open and self._config.keeps_domain_event(name, verbose=verbose):
             self._sink(DomainEvent(name=name, payload=msgspec.Raw(data)))
+        return DONE
+
+    def emit_many(self, events: Iterable[tuple[str, object]]) -> Any:  # noqa: ANN401 - see ``Done``
+        """Add several domain events, given as (name, payload), in order."""
+        for name, payload in events:
+            self.emit(name, payload)
+        return DONE
+
+
+def _check_event_name(name: object) -> None:
+    if not isinstance(name, str) or not 0 < len(name) <= _MAX_EVENT_NAME_CHARACTERS:
+        message = f"an event's name is a text of 1 to {_MAX_EVENT_NAME_CHARACTERS} characters"
+        raise ConfigError(message)
+    if name in RESERVED_EVENT_NAMES:
+        message = f"event name {name!r} is reserved for the engine; choose another"
+        raise ConfigError(message)
+    canonical_json(name)  # refuses what UTF-8 cannot hold
 
 
 class Executed(msgspec.Struct, frozen=True):
@@ -69,7 +95,7 @@ async def execute(
 ) -> Executed:
     """Run a handler once and return how it ended; nothing a handler raises or swallows escapes from here."""
     io = Io(provider, events, reader, progress)
-    handler = _guarded(state.handle(overlay, io, events))
+    handler = _guarded(state, overlay, io, events)
     try:
         raised = await (handler if getattr(state, "inline", False) else _bounded(handler, timeout_ms))
     finally:
@@ -85,13 +111,18 @@ async def execute(
         return Executed(None, failure("step_cancelled", _CANCELLED_HINT))
     judge = getattr(state, "retryable", None)
     verdict = None if judge is None or not isinstance(raised, Exception) else judge(raised)
-    return Executed(None, describe(raised, retryable=verdict))
+    info = describe(raised, retryable=verdict)
+    if info.code in _ENGINE_CODES:  # only the engine's own finding may mean that
+        info = msgspec.structs.replace(info, code=STEP_RAISED)
+    return Executed(None, info)
 
 
-async def _guarded(handler: Coroutine[object, object, object]) -> BaseException | None:
+async def _guarded(state: State, overlay: ContextOverlay, io: Io, events: DomainEvents) -> BaseException | None:
     """Await a handler and return what it raised: a step may raise anything, SystemExit included, and nothing may escape."""
     try:
-        await handler
+        await state.handle(overlay, io, events)
+    except KeyboardInterrupt:
+        raise  # a person stops the process; the run goes on where it stands
     except BaseException as error:  # noqa: BLE001 - a step is arbitrary code; what it raises is its outcome
         return error
     return None

@@ -24,6 +24,7 @@ class Boundaries:
         self._snapshots = snapshots
         self._state = state
         self._initial = initial_snapshot_id
+        self._skipped: dict[str, Tree] = {}  # state id -> what a skipped state leaves
 
     async def base(self, position: int, artifacts: dict[str, bytes]) -> tuple[Tree, Sequence[Conflict]]:
         """Return the tree a state begins with; nodes a join makes go to ``artifacts``."""
@@ -62,10 +63,22 @@ class Boundaries:
 
     async def _after(self, position: int | None, artifacts: dict[str, bytes]) -> Tree:
         """Return the tree after a state; one that was skipped leaves what it would have begun with."""
+        for skipped in reversed(self._skipped_before(position)):  # the earliest first, however many there are in a row
+            tree, _ = await self.base(skipped, artifacts)
+            self._skipped[self._state.plan.nodes[skipped].id] = tree
         if position is None:
             return await self._snapshots.tree(self._initial)
-        progress = self._state.states[position]
-        if progress.snapshot_id is not None:
-            return await self._snapshots.tree(progress.snapshot_id)
-        tree, _ = await self.base(position, artifacts)
-        return tree
+        identity = self._state.states[position].snapshot_id
+        if identity is not None:
+            return await self._snapshots.tree(identity)
+        return self._skipped[self._state.plan.nodes[position].id]
+
+    def _skipped_before(self, position: int | None) -> Sequence[int]:
+        """Return the row of skipped states that ends with this one, latest first, as far as it was not built before."""
+        plan, row = self._state.plan, []
+        while position is not None and self._state.states[position].snapshot_id is None:
+            if plan.nodes[position].id in self._skipped:
+                break
+            row.append(position)
+            position = plan_join(plan, [plan.index[dep] for dep in plan.nodes[position].deps]).start
+        return row

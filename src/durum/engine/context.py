@@ -7,7 +7,7 @@ written changes anything, and a resumed run cannot differ from one that never cr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -16,15 +16,16 @@ from durum.core.events import Write
 from durum.core.ids import ContextKey
 from durum.core.secrets import find_secret, may_hold_secret
 from durum.core.tree import Item, Node, Tree, entry_of, list_item, map_item, map_row, reference
-from durum.errors import ConfigError, MissingKeyError, SecretsDetectedError
+from durum.errors import ConfigError, SecretsDetectedError, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
     from durum.core.canonical import JsonObject, JsonValue
     from durum.engine.snapshots import Snapshots
 
 _NULL = msgspec.Raw(b"null")
+T = TypeVar("T")
 
 
 class Staged(msgspec.Struct):
@@ -54,24 +55,22 @@ class ContextOverlay:
         self._staged: dict[str, Staged] = {}
         self._reads: dict[str, bytes | None] = {}  # key -> entry read from the base, None if it was absent
 
-    async def read(self, key: str) -> JsonValue:
-        """Return a fresh copy of the value; ``MissingKeyError`` if the key is absent."""
+    def read(self, key: str) -> JsonValue:
+        """Return a fresh copy of the value, None if the key is absent; ``has`` tells an absent key from a null."""
         staged = self._staged.get(key)
         if staged is not None and staged.op != "append":
-            if staged.op == "delete":
-                raise MissingKeyError(key, "this attempt deleted it")
-            return decode_json(staged.data)
+            return decode_json(staged.data)  # null for a deleted key
         entry = self._look(key)
         if entry is None and staged is None:
-            raise MissingKeyError(key, "no input and no earlier state wrote it")
-        value = [] if entry is None else await self._snapshots.value(entry)
+            return None
+        value = [] if entry is None else at_once(self._snapshots.value(entry))
         if staged is not None and isinstance(value, list):
             added = decode_json(staged.data)
             assert isinstance(added, list)
             value += added
         return value
 
-    async def has(self, key: str) -> bool:
+    def has(self, key: str) -> bool:
         """Tell whether the key is there."""
         staged = self._staged.get(key)
         return staged.op != "delete" if staged is not None else self._look(key) is not None
@@ -103,13 +102,16 @@ class ContextOverlay:
         self._staged[key] = Staged("append", entry, data, artifacts)
 
     def delete(self, key: str) -> None:
-        """Stage the removal of a key."""
+        """Stage the removal of a key; a key that merges by appending only grows."""
+        if self._merges.get(ContextKey(key)) == "append":
+            message = f"context key {key!r} merges by appending; it cannot be deleted"
+            raise ConfigError(message)
         self._staged[ContextKey(key)] = Staged("delete", None, b"null", {})
 
-    async def dump(self) -> JsonObject:
+    def dump(self) -> JsonObject:
         """Return the full context with the staged changes."""
         keys = {item.key for item in self._base.entries()} | self._staged.keys()
-        return {key: await self.read(key) for key in sorted(keys) if await self.has(key)}
+        return {key: self.read(key) for key in sorted(keys) if self.has(key)}
 
     @property
     def reads(self) -> Mapping[str, bytes | None]:
@@ -140,6 +142,21 @@ class ContextOverlay:
                 edits[key] = map_item(key, staged.entry)
         tree = edit_tree(self._base, edits, artifacts)
         return Committed(tree, writes, artifacts)
+
+
+def at_once(work: Coroutine[object, object, T]) -> T:
+    """Return what a coroutine gives without waiting: the bytes of an attempt's base are at hand before it begins.
+
+    SQLite and memory answer at once; a store across a network must have them fetched before.
+    """
+    try:
+        work.send(None)
+    except StopIteration as stop:
+        value: T = stop.value
+        return value
+    work.close()
+    message = "the store does not answer at once; its values must be fetched before the attempt"
+    raise StorageError(message)
 
 
 def _checked(key: str, value: object) -> bytes:

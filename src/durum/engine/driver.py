@@ -96,6 +96,8 @@ class Driver:
             commands = d.decide(self._state, self._world.clock.now_ms())
             for command in commands:
                 parked = isinstance(command, d.ParkRun)
+                if isinstance(command, d.EnterState) and command.position in self._state.doomed:
+                    continue  # the entry before it failed, and with it the run
                 await self._perform(command, begun)
             if all(isinstance(command, d.WaitUntil) for command in commands):
                 break

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import uuid
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import msgspec
 
 from durum.core.canonical import parse_json
 from durum.core.facts import outcome
 from durum.core.payload import decode_payload, encode_payload
-from durum.core.state import IoCall, IoResult
-from durum.errors import IoError, MissingFactError, RateLimitedError, TransportError
+from durum.core.state import DONE, IoCall, IoResult
+from durum.errors import ConfigError, IoError, MissingFactError, RateLimitedError, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -169,6 +169,9 @@ class Io:
         Raises:
             TransportError: with ``check``, code ``exec_failed`` for a non-zero exit; else only if it could not run to its end.
         """
+        if isinstance(argv, str | bytes):
+            message = "io.exec takes a list such as ['git', 'log'], for no shell is ever used"
+            raise ConfigError(message)
         request: JsonObject = {"argv": [str(part) for part in argv]}
         if cwd is not None:
             request["cwd"] = str(cwd)
@@ -238,13 +241,14 @@ class Io:
 
     # --- reports ----------------------------------------------------------------------------------------------------
 
-    def emit(self, name: str, payload: object = None, *, verbose: bool = False) -> None:
+    def emit(self, name: str, payload: object = None, *, verbose: bool = False) -> Any:  # noqa: ANN401 - see ``Done``
         """Report a domain event; it enters the log with the attempt's next append."""
-        self._recorder.emit(name, payload, verbose=verbose)
+        return self._recorder.emit(name, payload, verbose=verbose)
 
-    def progress(self, message: str) -> None:
+    def progress(self, message: str) -> Any:  # noqa: ANN401 - see ``Done``
         """Show a line to whoever watches; never recorded."""
-        self._progress(message)
+        self._progress(str(message))
+        return DONE
 
     async def sleep(self, duration: timedelta) -> None:
         """Pause inside the process, at most 5 minutes; a wait that must survive a crash is a step of its own."""

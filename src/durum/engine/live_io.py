@@ -9,27 +9,34 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from durum.core.artifact_kind import ArtifactKind
-from durum.core.canonical import canonical_json, decode_json, digest_bytes, normalized
+from durum.core.canonical import canonical_json, digest_bytes, normalized
 from durum.core.events import EffectIntended, FactRecorded
-from durum.core.facts import FactIndex, KeyMaker, error_bytes, explicit_key, outcome, request_object, success_bytes, used_digest
-from durum.core.secrets import find_secret, may_hold_secret, redact
+from durum.core.facts import (
+    FactIndex,
+    KeyMaker,
+    check_effect,
+    checked_request,
+    checked_value,
+    error_bytes,
+    explicit_key,
+    outcome,
+    request_object,
+    success_bytes,
+    used_digest,
+)
+from durum.core.failure import code_of, text_of
+from durum.core.secrets import redact, redact_text
 from durum.core.state import IoCall, IoResult
 from durum.engine.artifacts import ArtifactReader
 from durum.engine.recorder import Recorder
 from durum.engine.transports import TransportRegistry
-from durum.errors import (
-    CanonicalJsonError,
-    EffectUnknownError,
-    FactConflictError,
-    IoError,
-    SecretsDetectedError,
-    TransportError,
-)
+from durum.errors import CanonicalJsonError, EffectUnknownError, FactConflictError, TransportError
 from durum.ports import Clock, Entropy
 
 if TYPE_CHECKING:
     from durum.core.canonical import JsonValue
     from durum.core.events import FactOutcome, FactScope
+    from durum.engine.transports import CallHandle
 
 CANCELLED = canonical_json({"cancelled": True})
 
@@ -94,24 +101,22 @@ class LiveIo:
     async def call(self, call: IoCall) -> IoResult:
         """Return the outcome of a call, from the record if its key is bound."""
         self._check_open()
-        request = _checked_request(call)
+        request = checked_request(call)
         request_id = digest_bytes(request)
         key = self._keys.key(call.namespace, request_id) if call.fact_key is None else explicit_key(call.fact_key)
+        effect_key = "" if call.read else self._next_effect_key()  # one that is served from the record counts as well
         bound = self._find(key)
         if bound is not None:
             return await self._serve(bound)
         if call.read:
             return await self._read(call, key, request, request_id)
-        return await self._effect(call, key, request, request_id)
+        check_effect(call, self._attempt.state_id, applies_effects=self._attempt.applies_effects)
+        return await self._effect(call, key, request, request_id, effect_key)
 
     async def record_value(self, key: str, value: object) -> str:
         """Bind a value to an explicit key; binding the same value again is no work."""
         self._check_open()
-        payload = success_bytes(value)
-        if may_hold_secret(payload):
-            found = find_secret(decode_json(payload))
-            if found is not None:
-                raise SecretsDetectedError(f"fact {key!r}", *found)
+        payload = checked_value(key, value)
         payload_id = digest_bytes(payload)
         bound = self._find(explicit_key(key))
         if bound is None:
@@ -170,19 +175,24 @@ class LiveIo:
         return value
 
     async def _read(self, call: IoCall, key: str, request: bytes, request_id: str) -> IoResult:
-        await self._world.recorder.commit()  # cheap facts become durable before the outside can see them
+        recorder = self._world.recorder
+        await recorder.commit()  # cheap facts become durable before the outside can see them
+        self._check_open()
         self._flying[key] = call.namespace
         try:
             payload, result = await self._perform(call, None)
+            self._check_open()
+            bound = self._find(key)
+            if bound is None:
+                recorder.keep(ArtifactKind.FACT_PAYLOAD, request, request_id)
+                scope: FactScope = "run" if result == "success" and call.keep == "run" else "attempt"
+                await self._record(key, call.namespace, payload, request_id, result, scope)
         except asyncio.CancelledError:
-            if self._attempt.open:
-                self._cancelled(key)
+            self._cancelled(key)
             raise
-        self._check_open()
-        del self._flying[key]
-        self._world.recorder.keep(ArtifactKind.FACT_PAYLOAD, request, request_id)
-        scope: FactScope = "run" if result == "success" and call.keep == "run" else "attempt"
-        await self._record(key, call.namespace, payload, request_id, result, scope)
+        self._flying.pop(key, None)
+        if bound is not None:  # an explicit key that another call bound meanwhile: the first binding wins
+            return await self._serve(bound)
         return IoResult(outcome(payload), self.used[key])
 
     async def _perform(self, call: IoCall, effect_key: str | None) -> tuple[bytes, FactOutcome]:
@@ -196,20 +206,10 @@ class LiveIo:
             if call.judge is not None:
                 call.judge(response)
             payload = success_bytes(handle.scrub(redact(normalized(response))))
-        except TransportError as error:
-            clean = TransportError(
-                str(handle.scrub(error.message)), code=error.transport_code, retryable=error.retryable, details=error.details
-            )
-            result: FactOutcome = "refused" if error.transport_code in NOT_BEGUN else "error"
-            return error_bytes(clean, handle.scrub(redact(_json_or_none(error.details)))), result
-        except CanonicalJsonError as error:
-            broken = TransportError(f"{call.namespace} gave an outcome that is {error}", code="invalid_outcome")
-            return error_bytes(broken, None), "error"
-        except Exception as error:  # noqa: BLE001 - whatever a transport raises is what happened
-            broken = TransportError(
-                f"{call.namespace} transport failed: {type(error).__name__}: {error}", code="transport_raised"
-            )
-            return error_bytes(broken, None), "error"
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
+                raise
+            return _failed(call.namespace, handle, error)
         return payload, "success"
 
     def _stage(
@@ -222,7 +222,7 @@ class LiveIo:
         )
         recorder.stage(fact, attempt.state_id, attempt.number)
         self._world.facts.add(fact, attempt.state_id, attempt.number)
-        self.used[key] = payload_id
+        self.used.setdefault(key, payload_id)
 
     async def _record(
         self, key: str, namespace: str, payload: bytes, request_id: str | None, result: FactOutcome, scope: FactScope
@@ -232,39 +232,55 @@ class LiveIo:
 
     def _cancelled(self, key: str) -> None:
         """A call whose answer the step did not wait for has an outcome too: replay must not answer it either."""
-        namespace = self._flying.pop(key)
-        self._stage(key, namespace, CANCELLED, None, "cancelled", "attempt")
+        namespace = self._flying.pop(key, None)
+        if namespace is not None:
+            self.used.pop(key, None)
+            self._stage(key, namespace, CANCELLED, None, "cancelled", "attempt")
 
     # --- effects ----------------------------------------------------------------------------------------------------
 
-    async def _effect(self, call: IoCall, key: str, request: bytes, request_id: str) -> IoResult:
+    async def _effect(self, call: IoCall, key: str, request: bytes, request_id: str, effect_key: str) -> IoResult:
         """Perform an effect: intent durable before, outcome after, one at a time, never blindly twice."""
-        if not self._attempt.applies_effects:
-            message = f"{self._attempt.state_id} only reads; an effect on {call.namespace} needs effects='apply_side_effect'"
-            raise IoError(message)
         async with self._effect_lock:
-            effect_key = self._next_effect_key()
+            if self._effect_tasks:
+                await asyncio.wait(self._effect_tasks)  # one the step stopped waiting for
+            self._check_open()
+            if self.blocked is not None:
+                raise self.blocked
             done = self._world.recorder.state.effects.get(effect_key)
             if done is not None:
-                intent, fact = done
-                if intent.request_id != request_id:
-                    raise self._block(effect_key, "it was applied before with another request; give this one another key")
-                return await self._serve(fact)
-            self._check_repeatable(call, effect_key)
+                return await self._serve_effect(done, key, request_id)
+            self._check_repeatable(call, effect_key, request_id)
             recorder = self._world.recorder
             recorder.keep(ArtifactKind.FACT_PAYLOAD, request, request_id)
             intent = EffectIntended(effect_key=effect_key, key=key, namespace=call.namespace, request_id=request_id)
             recorder.stage(intent, self._attempt.state_id, self._attempt.number)
-            await recorder.commit()
+            self._flying[key] = call.namespace
             task = asyncio.create_task(self._finish_effect(call, key, request_id, effect_key))
             self._effect_tasks.add(task)
             task.add_done_callback(self._effect_tasks.discard)
-            await asyncio.shield(task)  # a step that stops waiting does not make the outcome unknown
+            try:
+                await asyncio.shield(task)  # a step that stops waiting does not make the outcome unknown
+            except asyncio.CancelledError:
+                self._cancelled(key)
+                raise
+        self._check_open()
+        self._flying.pop(key, None)
         return IoResult(outcome(await self._world.reader.get(self.used[key])), self.used[key])
 
     async def _finish_effect(self, call: IoCall, key: str, request_id: str, effect_key: str) -> None:
+        await self._world.recorder.commit()
         payload, result = await self._perform(call, effect_key)
         await self._record(key, call.namespace, payload, request_id, result, "run" if result == "success" else "attempt")
+
+    async def _serve_effect(self, done: tuple[EffectIntended, FactRecorded], key: str, request_id: str) -> IoResult:
+        """Answer from the ledger what another call left there; it is bound to this call's key as well."""
+        intent, fact = done
+        if intent.request_id != request_id:
+            raise self._block(intent.effect_key, "it was applied before with another request; give this one another key")
+        payload = await self._world.reader.get(fact.payload_id)
+        await self._record(key, fact.namespace, payload, request_id, "success", "run")
+        return IoResult(outcome(payload), fact.payload_id)
 
     def _next_effect_key(self) -> str:
         """The n-th effect of an attempt has the same key in every attempt and in every fork."""
@@ -273,13 +289,15 @@ class LiveIo:
         stem = self._attempt.effect_key or self._attempt.effect_stem
         return stem if place == 0 else f"{stem}/{place}"
 
-    def _check_repeatable(self, call: IoCall, effect_key: str) -> None:
-        tried = any(intent.effect_key == effect_key for intent in self._world.recorder.state.intents.values())
-        if not tried:
+    def _check_repeatable(self, call: IoCall, effect_key: str, request_id: str) -> None:
+        tried = [intent for intent in self._world.recorder.state.intents.values() if intent.effect_key == effect_key]
+        if not tried or self._world.transports.idempotent(call.namespace):
             return
-        declared = self._attempt.effect_key is not None
-        if not declared and not self._world.transports.idempotent(call.namespace):
+        if self._attempt.effect_key is None:
             reason = "it was begun before, its outcome is unknown and no idempotency key is declared; look whether it happened"
+            raise self._block(effect_key, reason)
+        if any(intent.request_id != request_id for intent in tried):
+            reason = "it was begun before with another request and its outcome is unknown; look whether it happened"
             raise self._block(effect_key, reason)
 
     def _block(self, effect_key: str, reason: str) -> EffectUnknownError:
@@ -289,26 +307,40 @@ class LiveIo:
     # --- the end ----------------------------------------------------------------------------------------------------
 
     async def settle(self) -> None:
-        """Close the attempt's IO: effects under way are waited for, every other call without an outcome is cancelled."""
-        if self._effect_tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.gather(*self._effect_tasks, return_exceptions=True)
+        """Close the attempt's IO: nothing begins any more, what was not waited for is cancelled, effects come to their end."""
+        self._attempt.open = False
         for key in list(self._flying):
             self._cancelled(key)
-        self._attempt.open = False
+        while self._effect_tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait(self._effect_tasks)
 
     def facts_digest(self) -> str | None:
         """Return the digest of the facts this attempt went by."""
         return used_digest(self.used)
 
 
-def _checked_request(call: IoCall) -> bytes:
-    data = canonical_json(request_object(call.namespace, call.request))
-    if may_hold_secret(data):
-        found = find_secret(decode_json(data))
-        if found is not None:
-            raise SecretsDetectedError(f"{call.namespace} request", *found)
-    return data
+def _is_being_cancelled() -> bool:
+    """Tell whether the running task was asked to stop; a transport may raise ``CancelledError`` of its own."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
+def _failed(namespace: str, handle: CallHandle, error: BaseException) -> tuple[bytes, FactOutcome]:
+    """Return a failure as an outcome; whatever a transport raises is what happened."""
+    if isinstance(error, TransportError):
+        code, details = code_of(error), handle.scrub(redact(_json_or_none(error.details)))
+        clean = TransportError(_clean_text(handle, text_of(error)), code=code, retryable=bool(error.retryable))
+        return error_bytes(clean, details), "refused" if code in NOT_BEGUN else "error"
+    if isinstance(error, CanonicalJsonError):
+        message, code = f"{namespace} gave an outcome that is {error}", "invalid_outcome"
+    else:
+        message, code = f"{namespace} transport failed: {type(error).__name__}: {text_of(error)}", "transport_raised"
+    return error_bytes(TransportError(_clean_text(handle, message), code=code), None), "error"
+
+
+def _clean_text(handle: CallHandle, text: str) -> str:
+    return str(handle.scrub(redact_text(text)))
 
 
 def _json_or_none(details: object) -> JsonValue:

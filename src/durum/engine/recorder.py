@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from typing import TYPE_CHECKING
 
-from durum.codec import encode
+from durum.codec import decode, encode
 from durum.core.canonical import digest_bytes
-from durum.core.events import Envelope, Event
 from durum.core.fold import Attached, fold
 from durum.errors import ConcurrencyError, StoreUnavailableError
 from durum.ports import Artifact
@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from durum.core.artifact_kind import ArtifactKind
+    from durum.core.events import Envelope, Event
     from durum.core.fold import RunState
     from durum.engine.artifacts import ArtifactReader
     from durum.ports import Clock, EventStore, Head, StoredEvent
 
+_log = logging.getLogger(__name__)
 INLINE_EVENT_BYTES = 32 * 1024
 _TRIES = 5
 _RETRY_SECONDS = 0.05
@@ -76,29 +78,17 @@ class Recorder:
         """Chain and fold an event; it is not durable, and must not be acted upon outside, before ``commit``."""
         self._check()
         seq = self._seq + 1
-        now_ms = self._clock.now_ms()
         stored = encode(
             event,
             seq=seq,
-            ts_millis=now_ms,
+            ts_millis=self._clock.now_ms(),
             epoch=self._head.epoch,
             writer=self._writer,
             prev_hash=self._hash,
             state_id=state_id,
             attempt=attempt,
         )
-        envelope = Envelope(
-            run_id=self._head.run_id,
-            seq=seq,
-            ts_millis=now_ms,
-            event=event,
-            state_id=state_id,
-            attempt=attempt,
-            epoch=self._head.epoch,
-            writer=self._writer,
-            prev_hash=self._hash.hex(),
-            hash=stored.hash.hex(),
-        )
+        envelope = decode(self._head.run_id, stored, self._hash)  # what cannot be read back must not be written
         if attached is None:
             fold(self.state, (envelope,))
         else:
@@ -134,11 +124,21 @@ class Recorder:
                 self._known[artifact.id] = None
             while len(self._known) > _KNOWN_IDS:
                 del self._known[next(iter(self._known))]
-        if self._listener is not None:
-            for envelope in envelopes:
-                self._listener(envelope)
+        self._tell(envelopes)
         if cancelled:
             raise asyncio.CancelledError
+
+    def _tell(self, envelopes: list[Envelope]) -> None:
+        """Hand durable events to whoever watches; a watcher that fails is dropped, for it must not become a step's failure."""
+        if self._listener is None:
+            return
+        for envelope in envelopes:
+            try:
+                self._listener(envelope)
+            except Exception:  # noqa: BLE001 - a watcher is anyone's code
+                self._listener = None
+                _log.warning("the run's watcher failed and is told nothing more", exc_info=True)
+                return
 
     def _check(self) -> None:
         """After a failed commit nothing more is written: a step that swallows the error must not tear a hole into the log."""

@@ -10,7 +10,17 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from durum.core.canonical import canonical_json, digest_bytes, normalized
-from durum.core.facts import FactIndex, KeyMaker, explicit_key, outcome, request_object, success_bytes, used_digest
+from durum.core.facts import (
+    FactIndex,
+    KeyMaker,
+    check_effect,
+    checked_request,
+    checked_value,
+    explicit_key,
+    outcome,
+    request_object,
+    used_digest,
+)
 from durum.core.state import IoCall, IoResult
 from durum.errors import FactConflictError, MissingFactError
 
@@ -85,6 +95,7 @@ class ReplayIo:
         facts: FactIndex,
         own: Sequence[FactRecorded],
         *,
+        applies_effects: bool = False,
         missing_fact_retryable: bool = False,
     ) -> None:
         self._reader = reader
@@ -93,19 +104,22 @@ class ReplayIo:
         self._attempt = attempt
         self._facts = facts  # every binding up to the attempt's end
         self._own = {fact.key: fact for fact in reversed(own)}
+        self._unanswered = {fact.key: fact for fact in own if fact.outcome == "cancelled"}
+        self._applies_effects = applies_effects
         self._retryable = missing_fact_retryable
         self._turnstile = Turnstile(
-            [fact.key for fact in own if fact.namespace not in _IMMEDIATE and fact.outcome != "cancelled"]
+            [fact.key for fact in own if fact.namespace not in _IMMEDIATE and fact.key not in self._unanswered]
         )
         self.used: dict[str, str] = {}
         self.missing: list[JsonObject] = []  # calls the record does not hold, as {namespace, request, key}
 
     async def call(self, call: IoCall) -> IoResult:
         """Return the recorded outcome of a call; ``MissingFactError`` if there is none."""
-        request: JsonObject = request_object(call.namespace, call.request)
-        request_id = digest_bytes(canonical_json(request))
+        request_id = digest_bytes(checked_request(call))
         key = self._keys.key(call.namespace, request_id) if call.fact_key is None else explicit_key(call.fact_key)
-        return await self._answer(key, request)
+        if not call.read and self._find(key) is None:
+            check_effect(call, self._state_id, applies_effects=self._applies_effects)
+        return await self._answer(key, request_object(call.namespace, call.request))
 
     async def _answer(self, key: str, request: JsonObject) -> IoResult:
         fact = self._find(key)
@@ -120,13 +134,12 @@ class ReplayIo:
 
     async def record_value(self, key: str, value: object) -> str:
         """Return the id the value was recorded under; another value is a conflict, as it would be live."""
-        payload_id = digest_bytes(success_bytes(value))
+        payload_id = digest_bytes(checked_value(key, value))
         fact = self._find(explicit_key(key))
         if fact is None:
             self.missing.append({"namespace": "value", "request": {"value": normalized(value)}, "key": key})
             raise MissingFactError(key, retryable=self._retryable)
         if fact.payload_id != payload_id:
-            self.missing.append({"namespace": "value", "request": {"value": normalized(value)}, "key": key})
             raise FactConflictError(key)
         self.used[key] = payload_id
         return payload_id
@@ -157,11 +170,11 @@ class ReplayIo:
         return (await self._answer(key, recorded)).response
 
     def _find(self, key: str) -> FactRecorded | None:
-        return self._facts.find(key, self._state_id, self._attempt)
+        return self._unanswered.get(key) or self._facts.find(key, self._state_id, self._attempt)
 
     def unused(self) -> list[FactRecorded]:
         """Return the facts this attempt recorded that the code did not ask for."""
-        return [fact for key, fact in self._own.items() if key not in self.used and fact.outcome != "cancelled"]
+        return [fact for key, fact in self._own.items() if key not in self.used and key not in self._unanswered]
 
     async def settle(self) -> None:
         """Nothing is under way outside."""

@@ -10,8 +10,9 @@ from durum.core import events as ev
 from durum.core.canonical import JsonObject, JsonValue, decode_json
 from durum.core.diff import differences
 from durum.core.facts import FactIndex
-from durum.core.failure import EFFECT_UNKNOWN, ORPHAN_ATTEMPT_RECOVERED, STEP_TIMEOUT
+from durum.core.failure import CONTEXT_CONFLICT, EFFECT_UNKNOWN, ORPHAN_ATTEMPT_RECOVERED, STEP_TIMEOUT
 from durum.core.fold import begin, fold
+from durum.core.meta import SideEffectKind
 from durum.core.replay import Divergence, disallowed, plan_divergence
 from durum.engine.attempt import DomainEvents, Executed, execute
 from durum.engine.completion import completion
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from durum.engine.artifacts import ArtifactReader
     from durum.engine.recovery import LoadedRun
 
-_NOT_REPEATABLE = frozenset({EFFECT_UNKNOWN, ORPHAN_ATTEMPT_RECOVERED, STEP_TIMEOUT})
+_NOT_REPEATABLE = frozenset({CONTEXT_CONFLICT, EFFECT_UNKNOWN, ORPHAN_ATTEMPT_RECOVERED, STEP_TIMEOUT})
 _SHOWN_BYTES = 4096
 
 
@@ -135,19 +136,20 @@ class _Reproduction:
         assert isinstance(entered, ev.StateEntered)
         base = await self._snapshots.tree(entered.base_snapshot_id)
         overlay = ContextOverlay(self._snapshots, base, self._run.state.plan.merges)
+        node = self._plan.shape.node(entered.state_id)
         io = ReplayIo(
             self._reader,
             entered.state_id,
             entered.attempt,
             self._facts,
             recorded.facts,
+            applies_effects=node.meta.side_effects is SideEffectKind.APPLY_SIDE_EFFECT,
             missing_fact_retryable=self._run.manifest.run_config.replay_missing_fact_retryable,
         )
         emitted: list[ev.DomainEvent] = []
         events = DomainEvents(self._run.manifest.run_config, emitted.append)
         if self._watch is not None:
             self._watch(entered.state_id, entered.attempt)
-        node = self._plan.shape.node(entered.state_id)
         executed = await execute(
             self._plan.code[entered.state_id],
             overlay,
@@ -224,7 +226,7 @@ class _Reproduction:
 
     async def _compare_contexts(self, event: ev.StateCompleted, overlay: ContextOverlay, executed: Executed) -> Divergence:
         recorded = await self._snapshots.content(await self._snapshots.tree(event.context_snapshot_id))
-        now = await overlay.dump()
+        now = overlay.dump()
         assert executed.committed is not None
         keys = sorted(key for key in recorded.keys() | now.keys() if recorded.get(key) != now.get(key))
         expected: JsonObject = {key: _shown(recorded[key]) for key in keys if key in recorded}

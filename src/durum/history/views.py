@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from durum.core.fold import RunState
     from durum.core.plan import PlanShape
     from durum.engine.recovery import LoadedRun
+    from durum.errors import CorruptionError
+    from durum.ports import Head
 
 
 def summary(run: LoadedRun, *, owner_alive: bool) -> JsonObject:
@@ -44,6 +46,23 @@ def summary(run: LoadedRun, *, owner_alive: bool) -> JsonObject:
         "states": counts,
         "started_ms": run.envelopes[0].ts_millis,
         "updated_ms": run.envelopes[-1].ts_millis,
+    }
+
+
+def damaged(head: Head, error: CorruptionError) -> JsonObject:
+    """Return the summary of a run whose record cannot be read: what its head still tells."""
+    return {
+        "run_id": head.run_id,
+        "status": "damaged",
+        "op_id": None,
+        "head_seq": head.seq,
+        "head_hash": head.hash.hex(),
+        "final_snapshot_id": None,
+        "semantic_digest": None,
+        "error": {"state_id": None, "code": error.code, "message": str(error), "details": None},
+        "states": {},
+        "started_ms": head.created_ms,
+        "updated_ms": None,
     }
 
 

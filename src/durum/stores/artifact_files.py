@@ -26,9 +26,13 @@ class ArtifactFiles:
     def put(self, artifact_id: str, data: bytes) -> None:
         """Store bytes durably; a file that is there already is complete, for it got its name last."""
         path = self.path(artifact_id)
-        if path.exists():
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            self._write(path, data)
+        sync_folder(path.parent)  # whoever wrote it may not have come so far
+
+    @staticmethod
+    def _write(path: Path, data: bytes) -> None:
+        make_folder(path.parent)
         partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         try:
             with partial.open("xb") as file:
@@ -39,15 +43,23 @@ class ArtifactFiles:
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
-        for folder in (path.parent, self._folder):
-            _sync_folder(folder)
 
     def get(self, artifact_id: str) -> bytes:
         """Return the bytes; ``FileNotFoundError`` if the file is gone."""
         return self.path(artifact_id).read_bytes()
 
 
-def _sync_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it that are missing, durably."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -95,7 +95,7 @@ class MemoryStore:
             _check(artifact)
         run = self._run(run_id)
         head, last = run.head, events[-1]
-        fits = events[0].seq == expected_seq + 1 and last.seq == expected_seq + len(events)
+        fits = all(event.seq == seq for seq, event in enumerate(events, expected_seq + 1))
         if (head.seq, head.epoch) != (expected_seq, epoch) or not fits:
             raise ConcurrencyError(run_id, expected_seq, head.seq, epoch, head.epoch)
         run.events.extend(events)
@@ -112,13 +112,14 @@ class MemoryStore:
 
     async def heads(self) -> list[Head]:
         """Return the head of every run that has events, newest run first."""
-        heads = [run.head for run in self._backend.runs.values() if run.head.seq]
+        heads = [run.head for run in reversed(self._backend.runs.values()) if run.head.seq]
         return sorted(heads, key=lambda head: -head.created_ms)
 
     async def read_range(self, run_id: str, from_seq: int = 1, to_seq: int | None = None) -> list[StoredEvent]:
         """Return events ``from_seq`` to ``to_seq``, both included."""
         run = self._backend.runs.get(run_id)
-        return [] if run is None else run.events[max(from_seq, 1) - 1 : to_seq]
+        last = None if to_seq is None else max(to_seq, 0)
+        return [] if run is None else run.events[max(from_seq, 1) - 1 : last]
 
     async def send(self, message: Message) -> bool:
         """Insert a message; False if one with its dedupe key or id was there first."""
@@ -145,6 +146,7 @@ class MemoryStore:
         data = self._backend.artifacts.get(artifact_id)
         if data is None:
             raise NotFoundError("artifact", artifact_id)
+        _check(Artifact(artifact_id, "", data))
         return data
 
     async def exists(self, artifact_id: str) -> bool:

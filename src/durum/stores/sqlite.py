@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 import sqlite3
+import threading
+import weakref
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -28,11 +32,15 @@ if TYPE_CHECKING:
 
 _SEQ_BITS = 32
 _LAST_SEQ = (1 << _SEQ_BITS) - 1
+_DIGEST = re.compile("[0-9a-f]{64}")
 _SQL = statements()
 
 
 class SqliteStore:
-    """Implements ``EventStore`` and ``ArtifactStore``. Commits inline: while nobody waits, a thread only adds delay."""
+    """Implements ``EventStore`` and ``ArtifactStore``. Commits inline: while nobody waits, a thread only adds delay.
+
+    Threads may share a handle; in a forked child it is a new worker with a connection of its own.
+    """
 
     def __init__(self, path: Path, *, create: bool = True) -> None:
         self._path = path
@@ -41,29 +49,47 @@ class SqliteStore:
         self._locks = path.with_name(path.name + ".workers")
         self._lock: WorkerLock | None = None
         self._numbers: dict[str, int] = {}  # run id -> run_no
+        self._unheld: dict[str, int] = {}  # run id -> epoch that may stand under our name though nobody drives the run in it
+        self._mutex = threading.RLock()
+        _handles.add(self)
 
     @property
     def worker(self) -> str:
         """The id this handle claims runs under; its lock is taken when first needed."""
-        if self._lock is None:
-            try:
-                self._lock = WorkerLock(self._locks)
-            except OSError as error:
-                raise StoreUnavailableError(str(self._locks), str(error.strerror or error)) from error
-        return self._lock.worker
+        with self._mutex:
+            if self._lock is None:
+                try:
+                    self._lock = WorkerLock(self._locks)
+                except OSError as error:
+                    raise StoreUnavailableError(str(self._locks), str(error.strerror or error)) from error
+            return self._lock.worker
+
+    def _forget(self) -> None:
+        """Begin anew in a forked child: SQLite's connection may not even be closed there, and the lock is the parent's."""
+        if self._connection is not None:
+            _inherited.append(self._connection)
+            self._connection = None
+        if self._lock is not None:
+            self._lock.forget()
+            self._lock = None
+        self._unheld = {}
+        self._mutex = threading.RLock()
 
     # --- transactions -----------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        try:
-            if self._connection is None:
-                self._connection = open_database(self._path, create=False)
-            yield self._connection
-        except sqlite3.OperationalError as error:
-            raise StoreUnavailableError(str(self._path), str(error)) from error
-        except sqlite3.DatabaseError as error:
-            raise CorruptionError(f"store {self._path}", str(error)) from error
+        with self._mutex:
+            try:
+                if self._connection is None:
+                    self._connection = open_database(self._path, create=False)
+                yield self._connection
+            except sqlite3.OperationalError as error:
+                raise StoreUnavailableError(str(self._path), str(error)) from error
+            except sqlite3.DatabaseError as error:
+                raise CorruptionError(f"store {self._path}", str(error)) from error
+            except OSError as error:
+                raise StoreUnavailableError(str(self._path), str(error.strerror or error)) from error
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -96,26 +122,37 @@ class SqliteStore:
     async def claim(self, run_id: str, *, create: bool = False, now_ms: int = 0) -> Head:
         """Become the owner of a run; see ``EventStore.claim``."""
         worker = self.worker
-        with self._writing() as connection:
-            row = connection.execute(_SQL["find_run"], (run_id,)).fetchone()
-            if row is None:
-                if not create:
-                    raise NotFoundError("run", run_id)
-                genesis = genesis_hash(run_id)
-                connection.execute(_SQL["add_run"], (run_id, now_ms, genesis, worker))
-                return Head(run_id, 0, genesis, 1, worker, now_ms)
-            run_no, seq, head_hash, epoch, owner, created_ms = row
-            if create and seq:
-                raise RunExistsError(run_id)
-            if owner is not None and is_alive(self._locks, owner):
-                raise RunOwnedError(run_id, describe(self._locks, owner))
-            connection.execute(_SQL["take_run"], (worker, run_no))
-            return Head(run_id, seq, head_hash, epoch + 1, worker, created_ms)
+        with self._mutex:
+            with self._writing() as connection:
+                head = self._take(connection, run_id, worker, now_ms, create=create)
+                self._unheld[run_id] = head.epoch  # should the commit be acknowledged to nobody
+            del self._unheld[run_id]
+        return head
+
+    def _take(self, connection: sqlite3.Connection, run_id: str, worker: str, now_ms: int, *, create: bool) -> Head:
+        row = connection.execute(_SQL["find_run"], (run_id,)).fetchone()
+        if row is None:
+            if not create:
+                raise NotFoundError("run", run_id)
+            genesis = genesis_hash(run_id)
+            connection.execute(_SQL["add_run"], (run_id, now_ms, genesis, worker))
+            return Head(run_id, 0, genesis, 1, worker, now_ms)
+        run_no, seq, head_hash, epoch, owner, created_ms = row
+        if create and seq:
+            raise RunExistsError(run_id)
+        held = owner is not None and (owner != worker or self._unheld.get(run_id) != epoch)
+        if held and is_alive(self._locks, owner):
+            raise RunOwnedError(run_id, describe(self._locks, owner))
+        connection.execute(_SQL["take_run"], (worker, run_no))
+        return Head(run_id, seq, head_hash, epoch + 1, worker, created_ms)
 
     async def release(self, run_id: str, epoch: int) -> None:
-        """Give the run up if this worker still owns it in ``epoch``."""
-        with self._writing() as connection:
-            connection.execute(_SQL["release_run"], (run_id, self.worker, epoch))
+        """Give the run up if this worker still owns it in ``epoch``; if that cannot be stored now, it counts here at once."""
+        with self._mutex:
+            self._unheld[run_id] = epoch
+            with self._writing() as connection:
+                connection.execute(_SQL["release_run"], (run_id, self.worker, epoch))
+            del self._unheld[run_id]
 
     async def is_alive(self, worker: str) -> bool:
         """Tell whether the process behind a worker id still holds its lock."""
@@ -140,7 +177,7 @@ class SqliteStore:
         with self._writing() as connection:
             run_no = self._run_no(connection, run_id)
             moved = connection.execute(_SQL["move_head"], (last.seq, last.hash, run_no, expected_seq, epoch))
-            if moved.rowcount != 1 or events[0].seq != expected_seq + 1 or last.seq != expected_seq + len(events):
+            if moved.rowcount != 1 or any(event.seq != seq for seq, event in enumerate(events, expected_seq + 1)):
                 raise self._stale(connection, run_id, expected_seq, epoch)
             stem = run_no << _SEQ_BITS
             connection.executemany(_SQL["add_event"], [(stem + event.seq, event.hash, event.body) for event in events])
@@ -152,6 +189,8 @@ class SqliteStore:
 
     def _stale(self, connection: sqlite3.Connection, run_id: str, expected_seq: int, epoch: int) -> ConcurrencyError:
         row = connection.execute(_SQL["find_run"], (run_id,)).fetchone()
+        if row is None:
+            raise NotFoundError("run", run_id)
         return ConcurrencyError(run_id, expected_seq, row[1], epoch, row[3])
 
     async def head(self, run_id: str) -> Head | None:
@@ -175,8 +214,8 @@ class SqliteStore:
             if row is None:
                 return []
             stem = int(row[0]) << _SEQ_BITS
-            last = _LAST_SEQ if to_seq is None else to_seq
-            rows = connection.execute(_SQL["read_events"], (stem + from_seq, stem + last))
+            last = _LAST_SEQ if to_seq is None else min(to_seq, _LAST_SEQ)
+            rows = connection.execute(_SQL["read_events"], (stem + max(from_seq, 1), stem + last))
             return [StoredEvent(seq, event_hash, body) for seq, event_hash, body in rows]
 
     # --- the inbox --------------------------------------------------------------------------------------------------
@@ -185,12 +224,14 @@ class SqliteStore:
         """Insert a message; False if one with its dedupe key or id was there first."""
         with self._writing() as connection:
             run_no = self._run_no(connection, message.run_id)
-            if message.dedupe_key is not None:
-                added = connection.execute(_SQL["add_message_key"], (run_no, message.dedupe_key))
-                if added.rowcount != 1:
-                    return False
             row = (run_no, message.message_id, message.kind, message.payload)
-            return connection.execute(_SQL["add_message"], row).rowcount == 1
+            if connection.execute(_SQL["add_message"], row).rowcount != 1:
+                return False
+            key = message.dedupe_key
+            if key is not None and connection.execute(_SQL["add_message_key"], (run_no, key)).rowcount != 1:
+                connection.execute(_SQL["drop_message"], (run_no, message.message_id))
+                return False
+            return True
 
     async def inbox(self, run_id: str) -> list[Message]:
         """Return the run's unconsumed messages, oldest first."""
@@ -222,28 +263,48 @@ class SqliteStore:
 
     async def get(self, artifact_id: str) -> bytes:
         """Return an artifact's bytes, checked against its id."""
-        with self._reading() as connection:
-            row = connection.execute(_SQL["get_artifact"], (bytes.fromhex(artifact_id),)).fetchone()
+        row = self._find_artifact(artifact_id)
         if row is None:
             raise NotFoundError("artifact", artifact_id)
         try:
-            data = self._files.get(artifact_id) if row[0] is None else row[0]
+            data: bytes = self._files.get(artifact_id) if row[0] is None else row[0]
         except FileNotFoundError as error:
             raise CorruptionError(f"artifact {artifact_id}", "its file is gone") from error
+        except OSError as error:
+            raise StoreUnavailableError(str(self._files.path(artifact_id)), str(error.strerror or error)) from error
         if sha256(data).hexdigest() != artifact_id:
             raise CorruptionError(f"artifact {artifact_id}", "its bytes hash to another id")
-        return bytes(data)
+        return data
 
     async def exists(self, artifact_id: str) -> bool:
         """Tell whether an artifact is there."""
+        return self._find_artifact(artifact_id) is not None
+
+    def _find_artifact(self, artifact_id: str) -> tuple[bytes | None] | None:
+        if not _DIGEST.fullmatch(artifact_id):
+            return None
         with self._reading() as connection:
-            return connection.execute(_SQL["get_artifact"], (bytes.fromhex(artifact_id),)).fetchone() is not None
+            row: tuple[bytes | None] | None = connection.execute(_SQL["get_artifact"], (bytes.fromhex(artifact_id),)).fetchone()
+        return row
 
     async def close(self) -> None:
         """Close the file and give the worker's lock up."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+        with self._mutex:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+            if self._lock is not None:
+                self._lock.release()
+                self._lock = None
+
+
+_handles: weakref.WeakSet[SqliteStore] = weakref.WeakSet()
+_inherited: list[sqlite3.Connection] = []
+
+
+def _forget_handles() -> None:
+    for handle in list(_handles):
+        handle._forget()  # noqa: SLF001 - this module's own
+
+
+os.register_at_fork(after_in_child=_forget_handles)

@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from durum.errors import CorruptionError, ForeignStoreError, NotFoundError, StoreUnavailableError
+from durum.stores.artifact_files import make_folder
 from durum.stores.statements import schema
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ def open_database(path: Path, *, create: bool) -> sqlite3.Connection:
             if not create:
                 raise NotFoundError("store at", str(path), "start a run first, or name the store with --store")
             _make(path)
-        if not path.is_file():
-            raise ForeignStoreError(str(path), "is no file")
+        if not path.is_file() or not path.stat().st_size:
+            raise ForeignStoreError(str(path), "is an empty file" if path.is_file() else "is no file")
         _check_header(path)
         return _connect(path)
     except OSError as error:
@@ -42,14 +43,14 @@ def open_database(path: Path, *, create: bool) -> sqlite3.Connection:
 
 def _make(path: Path) -> None:
     """Build the store aside and link it into place, so that a half-made one can never be met."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         connection = sqlite3.connect(fresh, isolation_level=None)
         try:
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            connection.executescript(schema())
+            connection.executescript(f"BEGIN;\n{schema()}\nCOMMIT;")
             connection.execute("PRAGMA journal_mode = WAL")
         finally:
             connection.close()
@@ -69,26 +70,29 @@ def _check_header(path: Path) -> None:
     Never by ``open()``: closing any other descriptor of the file drops the locks this process's connections hold on it, and
     the next process to close the store would then delete the log they write to.
     """
+    wal = path.with_name(path.name + "-wal")
+    wal_is_there = wal.exists()
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
     try:
         (application_id,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if application_id != APPLICATION_ID:
-            raise ForeignStoreError(str(path), "is a SQLite database, but no Durum store")
-        _check_version(path, version)
-        if not path.with_name(path.name + "-wal").exists():
+        _check_identity(path, application_id, version)
+        if not wal_is_there:
             connection.execute("SELECT run_no FROM runs LIMIT 1").fetchone()
     except sqlite3.OperationalError as error:
         raise StoreUnavailableError(str(path), f"{error}; check its permissions or choose another with --store") from error
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
             raise ForeignStoreError(str(path), "is no SQLite database") from error
-        raise CorruptionError(f"store {path}", str(error)) from error
+        if not (wal_is_there or wal.exists()):  # else pages may be missing that are still in the log
+            raise CorruptionError(f"store {path}", str(error)) from error
     finally:
         connection.close()
 
 
-def _check_version(path: Path, version: int) -> None:
+def _check_identity(path: Path, application_id: int, version: int) -> None:
+    if application_id != APPLICATION_ID:
+        raise ForeignStoreError(str(path), "is a SQLite database, but no Durum store")
     if version > SCHEMA_VERSION:
         reason = f"was written by a newer Durum (schema {version}, this one reads up to {SCHEMA_VERSION}); upgrade durum"
         raise ForeignStoreError(str(path), reason)
@@ -98,11 +102,13 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection: sqlite3.Connection | None = None
     try:
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        _check_identity(path, application_id, version)
         connection.execute("PRAGMA journal_mode = WAL").fetchone()
         connection.execute("PRAGMA synchronous = FULL")
         if sys.platform == "darwin":
             connection.execute("PRAGMA fullfsync = ON")
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
         connection.execute("SELECT run_no FROM runs LIMIT 1").fetchone()
     except sqlite3.OperationalError as error:
         _close(connection)
@@ -110,7 +116,9 @@ def _connect(path: Path) -> sqlite3.Connection:
     except sqlite3.DatabaseError as error:
         _close(connection)
         raise CorruptionError(f"store {path}", str(error)) from error
-    _check_version(path, version)
+    except ForeignStoreError:
+        _close(connection)
+        raise
     return connection
 
 

@@ -25,11 +25,11 @@ class WorkerLock:
         self._path = folder / (self.worker + _SUFFIX)
         self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         fcntl.flock(self._file, fcntl.LOCK_EX)
-        os.write(self._file, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
-        # A forked child shares the lock and would hold it beyond our death.
-        os.register_at_fork(after_in_child=self._forget)
+        with contextlib.suppress(OSError):  # for people only; the lock holds on a full disk too
+            os.write(self._file, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Let go of the file only: what a forked child must do, which shares the lock and would hold it beyond our death."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
@@ -37,23 +37,28 @@ class WorkerLock:
     def release(self) -> None:
         """Give the lock up and remove its file."""
         if self._file >= 0:
-            self._path.unlink(missing_ok=True)
-            self._forget()
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+            self.forget()
 
 
 def is_alive(folder: Path, worker: str) -> bool:
-    """Tell whether a worker's process still holds its lock; the file of a dead one is removed."""
+    """Tell whether a worker's process still holds its lock; the file of a dead one is removed.
+
+    Asks for a shared lock, so that two who ask at once do not take each other for the worker.
+    """
     path = folder / (worker + _SUFFIX)
     try:
-        probe = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        probe = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(probe, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(probe, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     else:
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            path.unlink()
         return False
     finally:
         os.close(probe)

@@ -57,8 +57,8 @@ class StepState(msgspec.Struct, frozen=True):
         del rec
         arguments: dict[str, object] = {}
         for parameter in self.signature.parameters:
-            if await ctx.has(parameter.name):
-                arguments[parameter.name] = parameter.converter.load(parameter.name, await ctx.read(parameter.name))
+            if ctx.has(parameter.name):
+                arguments[parameter.name] = parameter.converter.load(parameter.name, ctx.read(parameter.name))
             elif parameter.required:
                 raise MissingKeyError(parameter.name, f"step {self.name} needs it; was the step that gives it skipped?")
         if self.signature.io_parameter is not None:

@@ -1,6 +1,6 @@
 -- name: find_run
--- The row of a run.
-SELECT run_no, head_seq, head_hash, epoch, owner, created_ms FROM runs WHERE run_id = ?;
+-- The row of a run. A blob that someone edited as text still reads as bytes, here and below.
+SELECT run_no, head_seq, CAST(head_hash AS BLOB), epoch, owner, created_ms FROM runs WHERE run_id = ?;
 
 -- name: add_run
 -- A run that was never seen, owned from the start.
@@ -16,7 +16,7 @@ UPDATE runs SET owner = NULL WHERE run_id = ? AND owner = ? AND epoch = ?;
 
 -- name: all_runs
 -- Runs with events, newest first.
-SELECT run_id, head_seq, head_hash, epoch, owner, created_ms FROM runs WHERE head_seq > 0 ORDER BY created_ms DESC, run_no DESC;
+SELECT run_id, head_seq, CAST(head_hash AS BLOB), epoch, owner, created_ms FROM runs WHERE head_seq > 0 ORDER BY created_ms DESC, run_no DESC;
 
 -- name: move_head
 -- The guard of every append: no row changes unless head and epoch are what the writer thinks.
@@ -26,14 +26,14 @@ UPDATE runs SET head_seq = ?, head_hash = ? WHERE run_no = ? AND head_seq = ? AN
 INSERT INTO events (position, hash, body) VALUES (?, ?, ?);
 
 -- name: read_events
-SELECT position & 4294967295, hash, body FROM events WHERE position BETWEEN ? AND ? ORDER BY position;
+SELECT position & 4294967295, CAST(hash AS BLOB), CAST(body AS BLOB) FROM events WHERE position BETWEEN ? AND ? ORDER BY position;
 
 -- name: add_artifact
 -- Content never changes, so storing it again is no work.
 INSERT INTO artifacts (digest, kind, size, data) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING;
 
 -- name: get_artifact
-SELECT data FROM artifacts WHERE digest = ?;
+SELECT CAST(data AS BLOB) FROM artifacts WHERE digest = ?;
 
 -- name: add_message_key
 -- The first message with a dedupe key wins.

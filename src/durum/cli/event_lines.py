@@ -1,0 +1,105 @@
+"""An event as one line: where it stands, when it came, what happened to which state."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from rich.text import Text
+
+from durum.cli.render import width_of
+from durum.cli.words import failure_text, number_in, one_line, span, step_name, time_of_day
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from durum.cli.streams import Streams
+    from durum.core.canonical import JsonObject, JsonValue
+
+_STYLES = {
+    "run.started": "bold",
+    "run.completed": "bold",
+    "state.completed": "green",
+    "state.failed": "red",
+    "state.skipped": "dim",
+    "retry.scheduled": "yellow",
+    "effect.intended": "magenta",
+    "fact.recorded": "blue",
+    "domain": "cyan",
+    "run.paused": "magenta",
+    "code.changed": "magenta",
+}
+_WIDEST_NAME = 28
+
+
+class EventLines:
+    """Makes lines whose columns fit one run."""
+
+    def __init__(self, states: Sequence[str]) -> None:
+        self._width = min(_WIDEST_NAME, max((len(step_name(state)) for state in states), default=0))
+
+    def line(self, envelope: JsonObject, streams: Streams) -> Text:
+        """Return an event's line, cut to the window if there is one."""
+        event = envelope["event"]
+        assert isinstance(event, dict)
+        kind = str(event["kind"])
+        state = "" if envelope["state_id"] is None else step_name(envelope["state_id"])
+        text = Text.assemble(
+            (f"{envelope['seq']:>5}  ", "dim"),
+            (time_of_day(number_in(envelope["ts_millis"])) + "  ", "dim"),
+            (kind.ljust(17), _STYLES.get(kind, "")),
+            state.ljust(self._width) + "  ",
+            one_line(_DETAILS.get(kind, _anything)(event)),
+        )
+        text.truncate(width_of(streams), overflow="ellipsis")
+        return text
+
+
+def _json(value: JsonValue) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _writes(event: JsonObject) -> str:
+    writes = event.get("writes")
+    names = [str(write[0]) for write in writes if isinstance(write, list)] if isinstance(writes, list) else []
+    return f"writes {', '.join(names)}" if names else ""
+
+
+def _completed(event: JsonObject) -> str:
+    status = str(event["status"])
+    return f"{status}: {failure_text(event['error'])}" if event.get("error") else status
+
+
+def _failed(event: JsonObject) -> str:
+    error = event["error"]
+    return failure_text(error["info"]) if isinstance(error, dict) else ""
+
+
+def _skipped(event: JsonObject) -> str:
+    cause = event.get("cause")
+    return str(event["reason"]) + (f": {step_name(cause)} did not complete" if cause else "")
+
+
+def _retry(event: JsonObject) -> str:
+    return f"attempt {number_in(event['attempt']) + 1} in {span(number_in(event['delay_ms']))}"
+
+
+def _anything(event: JsonObject) -> str:
+    return _json({key: value for key, value in event.items() if key != "kind"})
+
+
+_DETAILS: dict[str, Callable[[JsonObject], str]] = {
+    "run.started": lambda event: str(event["op_id"]),
+    "state.entered": lambda event: f"attempt {number_in(event['attempt']) + 1}",
+    "state.completed": _writes,
+    "state.failed": _failed,
+    "state.skipped": _skipped,
+    "retry.scheduled": _retry,
+    "fact.recorded": lambda event: f"{event['namespace']} {event['outcome']}  {str(event['payload_id'])[:16]}",
+    "effect.intended": lambda event: f"{event['namespace']} {event['effect_key']}",
+    "domain": lambda event: f"{event['name']} {_json(event['payload'])}",
+    "code.changed": lambda event: ", ".join(map(step_name, event["steps"] if isinstance(event["steps"], list) else ())),
+    "run.paused": lambda event: f"{event['reason']}: {event['detail']}",
+    "run.resumed": lambda event: str(event["decision"]),
+    "run.completed": _completed,
+}
