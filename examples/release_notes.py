@@ -154,7 +154,7 @@ def summary_of(area: str) -> Callable[..., Awaitable[list[Summary]]]:
             return []
         changes = await diff_tree(io, repo, found.shas, "--shortstat", "--format=", "--", *paths)
         added, removed = (sum(map(int, re.findall(rf"(\d+) {what}", changes))) for what in ("insertion", "deletion"))
-        io.progress(f"{area}: commits {len(found.shas):,}, lines +{added:,} -{removed:,}")
+        io.progress(f"commits {len(found.shas):,}, lines +{added:,} -{removed:,}")
         return [Summary(area, len(found.shas), added, removed, found.lines)]
 
     return summary
@@ -185,8 +185,9 @@ def markdown(repo: str, since: str, span: Span, releases: list[str], summaries: 
     if span.shallow:
         text += ["This clone is shallow: older commits are missing, and every file of its oldest commit counts as new."]
     text += ["", "| area     | commits | lines added | lines removed |", "|----------|--------:|------------:|--------------:|"]
-    for part in summaries:
-        text += [f"| {part.area.capitalize():8} | {part.commits:7,} | {part.added:11,} | {part.removed:13,} |"]
+    text += [
+        f"| {part.area.capitalize():8} | {part.commits:7,} | {part.added:11,} | {part.removed:13,} |" for part in summaries
+    ]
     sections = [(part.area.capitalize(), part.lines) for part in summaries]
     sections += [("Releases", releases), ("Authors", [f"{name}: {number:,}" for name, number in statistics.authors])]
     for title, lines in sections:
@@ -204,16 +205,13 @@ async def written(markdown: str, out: str, io: Io) -> str:
 
 
 async def git(io: Io, repo: str, *words: str, stdin: str = "", otherwise: str | None = None) -> str:
-    """Return what git writes; if it fails, ``otherwise``, or fail the step.
-
-    Nobody vouches for the repository: whoever owns it, its own settings start no program and reach no network.
-    """
+    """Return what git writes; if it fails, ``otherwise``, or fail the step. No setting of the repository starts a program."""
     settings = ("safe.directory=*", "core.fsmonitor=false", "core.hooksPath=/dev/null", "i18n.logOutputEncoding=UTF-8")
     options = [option for setting in settings for option in ("-c", setting)]
     ceiling = str(Path(repo).parent)  # a folder inside a repository is no repository
     env = {"GIT_ALLOW_PROTOCOL": "none", "GIT_CEILING_DIRECTORIES": ceiling, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
-    argv = ["git", "--no-pager", "-C", repo, *options, *words]
-    result = await io.exec(argv, env=env, stdin=stdin, timeout=timedelta(minutes=10), check=False)
+    command = ["git", "--no-pager", "-C", repo, *options, *words]
+    result = await io.exec(command, env=env, stdin=stdin, timeout=timedelta(minutes=10), check=False)
     if result.exit_code == 0:
         return result.stdout
     if otherwise is None:

@@ -4,7 +4,7 @@ A ``python`` or ``toml`` block that begins with ``# name.py`` is that file; any 
 ``console`` block each ``$ command`` is run by a shell and must answer what stands below it. Blocks of other languages are not run.
 
 In an expected answer ``...`` stands for anything (alone on a line: for any lines), and ids, digests, spans and moments for
-themselves in kind; an id that stands twice is the same id, in later commands too. Runs of spaces count as one.
+themselves in kind; an id that stands twice is the same id, in later commands too. How wide the gaps are does not count.
 """
 
 from __future__ import annotations
@@ -74,8 +74,9 @@ class Reader:
         self.folder.mkdir()
         tools = folder / "bin"
         tools.mkdir()
-        (tools / "durum").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m durum "$@"\n', encoding="utf-8")
-        (tools / "durum").chmod(0o755)
+        for name, options in (("durum", "-m durum "), ("python", "")):
+            (tools / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {options}"$@"\n', encoding="utf-8")
+            (tools / name).chmod(0o755)
         self._settings = {name: value for name, value in os.environ.items() if not name.startswith(("DURUM", "COVERAGE"))} | {
             "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT / "src"),
@@ -137,7 +138,7 @@ def answer(done: subprocess.CompletedProcess[str]) -> str:
 
 def plain(text: str) -> str:
     """Return text without what only looks different: runs of spaces, spaces at ends, empty lines at the end."""
-    return "\n".join(re.sub(r" +", " ", line).rstrip() for line in text.splitlines()).strip("\n")
+    return "\n".join(re.sub(r" +", " ", line).strip() for line in text.splitlines()).strip("\n")
 
 
 def pattern(expected: str, known: dict[str, str]) -> tuple[str, dict[str, str]]:
@@ -166,6 +167,5 @@ def varying(expected: str, token: re.Match[str]) -> str:
     """Return the form a varying part may have."""
     if token[0] != "...":
         return next(form for n, form in enumerate(VARYING) if token[f"varying{n}"])
-    alone = expected[: token.start()].endswith(("\n", "")) and expected[: token.start()].rpartition("\n")[2] == ""
-    alone = alone and expected[token.end() :].partition("\n")[0] == ""
-    return r"[\s\S]*" if alone else r"[^\n]*"
+    before, after = expected[: token.start()].rpartition("\n")[2], expected[token.end() :].partition("\n")[0]
+    return r"[^\n]*" if before or after else r"[\s\S]*"

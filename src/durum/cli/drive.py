@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from durum.cli.outcome import Outcome, resume_command
 from durum.cli.verb import ExitCode, Session, verb
-from durum.cli.words import count, failure_text, number_in, one_line, span, step_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from durum.app.service import Durum
     from durum.core.canonical import JsonObject
-    from durum.engine.engine import Watcher
+    from durum.core.events import Envelope
 
 _TARGET_HELP = "The workflow: file.py, file.py:name or package.module:name."
-_FAILED = frozenset({"failed", "cancelled", "compensated", "partially_compensated"})
 
 
 @verb
@@ -57,9 +56,15 @@ def run(  # noqa: PLR0913, PLR0917 - the options of a run
         workflow.plan()
         workflow.parse_inputs(inputs, texts=True)
 
-    def go(service: Durum, watcher: Watcher, on_started: Callable[[str], None]) -> JsonObject:
-        return service.start(
-            workflow, inputs, texts=True, run_id=run_id, key=key, config=config, on_started=on_started, watcher=watcher
+    def go(driving: _Drive) -> JsonObject:
+        return driving.service.start(
+            workflow,
+            inputs,
+            texts=True,
+            run_id=run_id,
+            key=key,
+            config=config,
+            watcher=driving.watcher,
         )
 
     with session.open(create=True) as service:
@@ -76,15 +81,12 @@ def resume(
     ] = None,
 ) -> int:
     """Drive a run on until it ends or parks."""
+
+    def go(driving: _Drive) -> JsonObject:
+        return driving.service.resume(run, with_, watcher=driving.watcher)
+
     with session.open() as service:
-        identity = str(service.show(run)["run_id"])
-        driving = _Drive(session, service, with_)
-
-        def go(service: Durum, watcher: Watcher, on_started: Callable[[str], None]) -> JsonObject:
-            on_started(identity)
-            return service.resume(identity, with_, watcher=watcher)
-
-        return driving.drive(go)
+        return _Drive(session, service, with_).drive(go)
 
 
 class _Drive:
@@ -92,92 +94,61 @@ class _Drive:
 
     def __init__(self, session: Session, service: Durum, target: str | None) -> None:
         from durum.cli.progress import progress_for
+        from durum.engine.engine import Watcher
 
+        self.service = service
+        self.watcher = Watcher(self._event, self._message)
         self._session = session
-        self._service = service
         self._target = target
         self._progress = progress_for(session.streams, plain=session.json)
         self._run_id: str | None = None
 
-    def drive(self, go: Callable[[Durum, Watcher, Callable[[str], None]], JsonObject]) -> int:
+    def drive(self, go: Callable[[_Drive], JsonObject]) -> int:
         """Drive a run and report how it stands afterwards."""
-        from durum.engine.engine import Watcher
-        from durum.errors import DurumError
+        from durum.errors import WorldError
 
-        watcher = Watcher(self._progress.event, self._progress.message)
         try:
-            with self._session.streams.aside(), _sigterm_interrupts():
-                try:
-                    summary = go(self._service, watcher, self._announce)
-                finally:
-                    self._progress.end()
+            summary = self._go(go)
         except KeyboardInterrupt:
             if self._run_id is None:
                 return ExitCode.INTERRUPTED
-            summary = self._service.show(self._run_id)
-        except DurumError:
+            summary = self.service.show(self._run_id)
+        except WorldError:
             if self._run_id is not None:
-                self._session.streams.note(f"the run is kept as far as it came; resume it with: {self._resume()}")
+                again = resume_command(self._session, self._run_id, self._target)
+                self._session.streams.note(f"the run is kept as far as it came; resume it with: {again}")
             raise
-        if self._run_id is None:  # an invocation key found an earlier run
-            self._announce(str(summary["run_id"]), begun=False)
-        return self._report(summary)
+        if self._run_id is None:  # nothing was left to do
+            self._print_id(str(summary["run_id"]))
+        outcome = Outcome(self._session, summary, self._target)
+        with contextlib.suppress(BrokenPipeError):
+            outcome.print()
+        return outcome.code
 
-    def _announce(self, run_id: str, *, begun: bool = True) -> None:
-        """Say the run's id before any of its steps runs."""
+    def _go(self, go: Callable[[_Drive], JsonObject]) -> JsonObject:
+        with self._session.streams.aside(), _sigterm_interrupts():
+            try:
+                return go(self)
+            finally:
+                self._progress.end()
+
+    def _announce(self, run_id: str) -> None:
+        """Say the run's id: its first event of this process is durable, and no step runs yet."""
         self._run_id = run_id
+        self._print_id(run_id)
+        self._progress.begin(self.service.states(run_id))
+
+    def _print_id(self, run_id: str) -> None:
         with contextlib.suppress(OSError):
             (self._session.streams.note if self._session.json else self._session.streams.data)(run_id)
-        if begun:
-            self._progress.begin(self._service.states(run_id))
 
-    def _resume(self) -> str:
-        target = () if self._target is None else ("--with", self._target)
-        return self._session.command("resume", str(self._run_id), *target)
+    def _event(self, envelope: Envelope) -> None:
+        if self._run_id is None:
+            self._announce(envelope.run_id)
+        self._progress.event(envelope)
 
-    def _report(self, summary: JsonObject) -> int:
-        status = str(summary["status"])
-        code = ExitCode.OK if status == "completed" else ExitCode.FAILED if status in _FAILED else ExitCode.PARKED
-        with contextlib.suppress(BrokenPipeError):
-            if self._session.json:
-                self._print_json(summary, code)
-            else:
-                self._session.streams.data(self._summary(summary, code))
-        return code
-
-    def _print_json(self, summary: JsonObject, code: ExitCode) -> None:
-        if code is ExitCode.PARKED:
-            self._session.streams.note(f"resume it with: {self._resume()}")
-            summary = {**summary, "resume": self._resume()}
-        self._session.print_json(summary)
-
-    def _summary(self, summary: JsonObject, code: ExitCode) -> str:
-        from durum.cli.render import STYLES, facts_of, rendered
-
-        run_id, status = str(summary["run_id"]), str(summary["status"])
-        lines = self._why(summary)
-        if summary["final_snapshot_id"]:
-            lines["snapshot"] = str(summary["final_snapshot_id"])
-        if code is ExitCode.PARKED:
-            states = summary["states"] if isinstance(summary["states"], dict) else {}
-            all_states = sum(map(number_in, states.values()))
-            said = f"{status}, {states.get('completed', 0)} of {count(all_states, 'state')} completed"
-            lines["resume"] = self._resume()
-        else:
-            said = f"{status} in {span(number_in(summary['updated_ms']) - number_in(summary['started_ms']))}"
-            target = () if self._target is None else ("--with", self._target)
-            lines["replay"] = self._session.command("replay", run_id, "--mode", "reproduce", *target)
-            lines["verify"] = self._session.command("verify", run_id, "--head", str(summary["head_hash"]))
-        lines["look"] = self._session.command("show", run_id)
-        return rendered(self._session.streams, *facts_of((said, STYLES.get(status, "")), lines))
-
-    @staticmethod
-    def _why(summary: JsonObject) -> dict[str, str]:
-        error = summary["error"]
-        if isinstance(error, dict):
-            name = f"{step_name(error['state_id'])}: " if error["state_id"] else ""
-            return {"error": name + failure_text(error)}
-        return {"waits for": one_line(str(summary["paused"]))} if summary["paused"] else {}
+    def _message(self, state_id: str, text: str) -> None:
+        self._progress.message(state_id, text)
 
 
 @contextlib.contextmanager

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 _MINUTE = 60
 _MOST_ROWS = 12
-_NAME_WIDTH = 32
 
 
 class _Row:
@@ -69,7 +68,7 @@ class Live:
         """Take the states of the run and show the region."""
         self._teller.begin(states)
         self._most = {str(row["state_id"]): number_in(row["max_attempts"]) for row in states}
-        self._width = min(_NAME_WIDTH, max((len(step_name(state)) for state in self._most), default=0))
+        self._width = min(self._console.width // 2, max((len(step_name(state)) for state in self._most), default=0))
         self._all = len(states)
         self._over = sum(row["status"] in {"completed", "failed", "skipped"} for row in states)
         self._live.start()

@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from durum.cli.verb import ExitCode, Session, verb
-from durum.cli.words import SKIPPED, ago, attempt_of, failure_text, moment, number_in, one_line, span, step_name, visible
+from durum.cli.words import (
+    SKIPPED,
+    ago,
+    attempt_of,
+    failure_text,
+    moment,
+    number_in,
+    one_line,
+    run_error_text,
+    span,
+    step_name,
+    visible,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -126,16 +138,10 @@ def _about(summary: JsonObject) -> dict[str, str]:
         "events": str(summary["head_seq"]),
         "head": str(summary["head_hash"]),
         "snapshot": str(summary["final_snapshot_id"] or ""),
-        "error": _error(summary["error"]),
+        "error": run_error_text(summary["error"]),
         "waits for": one_line(str(summary["paused"] or "")),
     }
     return {label: text for label, text in lines.items() if text}
-
-
-def _error(error: JsonValue) -> str:
-    if not isinstance(error, dict):
-        return ""
-    return (f"{step_name(error['state_id'])}: " if error["state_id"] else "") + failure_text(error)
 
 
 def _attempts(row: JsonObject) -> str:

@@ -101,6 +101,13 @@ def failure_text(error: JsonValue) -> str:
     return f"{text}, at {place}" if place else text
 
 
+def run_error_text(error: JsonValue) -> str:
+    """Return why a run failed on one line, the state that failed first; nothing if it did not."""
+    if not isinstance(error, dict):
+        return ""
+    return (f"{step_name(error['state_id'])}: " if error["state_id"] else "") + failure_text(error)
+
+
 def command(*words: str) -> str:
     """Return a ``durum`` command as a shell takes it."""
     return shlex.join(("durum", *words))

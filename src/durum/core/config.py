@@ -50,7 +50,7 @@ class RetryPolicy(msgspec.Struct, frozen=True):
     jitter: float = 0.25
 
     def __post_init__(self) -> None:
-        if not isinstance(self.max_attempts, int) or self.max_attempts < 1:
+        if self.max_attempts < 1:
             message = f"a retry policy needs at least 1 attempt, not {self.max_attempts}"
             raise ConfigError(message)
         if not 0 <= self.jitter <= 1:

@@ -99,21 +99,16 @@ def _valid(code: object) -> str | None:
 def text_of(error: BaseException) -> str:
     """Return an exception's text as UTF-8 can hold it; one that cannot be turned into text has none."""
     try:
-        return _utf8(str(error))
+        return str(error).encode("utf-8", "replace").decode()
     except Exception:  # noqa: BLE001 - an exception's __str__ is anyone's code
         return ""
-
-
-def _utf8(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()
 
 
 def _message(error: BaseException) -> str:
     text = text_of(error)
     if isinstance(error, DurumError):
         return text
-    name = _utf8(type(error).__name__)
-    return f"{name}: {text}" if text else name
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _category(error: BaseException) -> ErrorCategory:

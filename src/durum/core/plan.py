@@ -15,6 +15,7 @@ from durum.core.meta import StateMeta
 from durum.core.state import State
 from durum.errors import (
     CircularDependencyError,
+    ConfigError,
     DanglingDependencyTagError,
     DuplicateStateIdError,
     EmptyPlanError,
@@ -146,7 +147,8 @@ def validate(plan: ExecutionPlan) -> PlanShape:
     """Check a plan's structure and return its shape.
 
     Raises:
-        InvalidIdError, EmptyPlanError, DuplicateStateIdError, MissingStateForEdgeError, CircularDependencyError, DanglingDependencyTagError.
+        InvalidIdError, EmptyPlanError, DuplicateStateIdError, MissingStateForEdgeError, CircularDependencyError,
+        DanglingDependencyTagError.
     """
     if not plan.states:
         raise EmptyPlanError
@@ -161,8 +163,18 @@ def validate(plan: ExecutionPlan) -> PlanShape:
 
 
 def shape_bytes(shape: PlanShape) -> bytes:
-    """Return the canonical JSON a plan is stored as."""
-    return canonical_json(decode_json(msgspec.json.encode(shape, enc_hook=str)))
+    """Return the canonical JSON a plan is stored as.
+
+    Raises:
+        ConfigError: it could not be read back, for something in it is of another type than declared.
+    """
+    data = canonical_json(decode_json(msgspec.json.encode(shape, enc_hook=str)))
+    try:
+        decode_shape(data)
+    except msgspec.ValidationError as error:
+        message = f"plan of {shape.op_id}: {error}"
+        raise ConfigError(message) from error
+    return data
 
 
 def decode_shape(data: bytes) -> PlanShape:

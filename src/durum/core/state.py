@@ -111,10 +111,10 @@ DONE = Done()
 class EventRecorder(Protocol):
     """Records what a state reports, inside its attempt."""
 
-    def emit(self, name: str, payload: object = None, *, verbose: bool = False) -> Any:
+    def emit(self, name: str, payload: object = None, *, verbose: bool = False) -> Any:  # noqa: ANN401 - see ``Done``
         """Add one domain event to the next append; reserved names are refused."""
 
-    def emit_many(self, events: Iterable[tuple[str, object]]) -> Any:
+    def emit_many(self, events: Iterable[tuple[str, object]]) -> Any:  # noqa: ANN401 - see ``Done``
         """Add several domain events, given as (name, payload), in order."""
 
 

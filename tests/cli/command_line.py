@@ -1,0 +1,86 @@
+"""The real command line in a process of its own, in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SECONDS = 30
+_OWN = ("DURUM_STORE", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "TERM")
+
+
+class Ran(NamedTuple):
+    """What a call printed and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Its one JSON object."""
+        return json.loads(self.out)
+
+    @property
+    def lines(self) -> list[Any]:
+        """Its JSON, one value a line."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+class CommandLine:
+    """Calls ``durum`` in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, *arguments: str, code: int = 0, **environment: str) -> Ran:
+        """Call it, and see it end with ``code``."""
+        command = [sys.executable, "-m", "durum", *arguments]
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=_environment(environment),
+            capture_output=True,
+            check=False,
+            timeout=SECONDS,
+            stdin=subprocess.DEVNULL,
+        )
+        ran = Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
+        assert ran.code == code, f"{' '.join(arguments)}: exit {ran.code}\n{ran.out}\n{ran.err}"
+        return ran
+
+    def begin(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start it and leave it running."""
+        command = [sys.executable, "-m", "durum", *arguments]
+        return subprocess.Popen(
+            command, cwd=self.folder, env=_environment({}), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def write(self, name: str, text: str) -> str:
+        """Write a file into the folder and return its name."""
+        (self.folder / name).write_text(text, encoding="utf-8")
+        return name
+
+    def path(self, name: str) -> Path:
+        """Return where a file of the folder lies."""
+        return self.folder / name
+
+
+def wait_for(process: subprocess.Popen[str], text: str) -> None:
+    """Read what a process says on stderr until it has said ``text``."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if text in line:
+            return
+    message = f"it ended without saying {text!r}"
+    raise AssertionError(message)
+
+
+def _environment(more: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in _OWN} | {"PYTHONUNBUFFERED": "1"} | more

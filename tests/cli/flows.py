@@ -1,0 +1,66 @@
+"""Workflow files the tests hand to the command line."""
+
+from __future__ import annotations
+
+# Completes: facts, a domain event, prints, two waves and an effect.
+NOTES = '''
+from typing import TypedDict
+from durum import Io, Workflow
+
+class Inputs(TypedDict):
+    words: int
+
+notes = Workflow("notes", version="2", inputs=Inputs, exec=["echo"])
+
+@notes.step(tags=["fetch"])
+async def said(words: int, io: Io) -> str:
+    result = await io.exec(["echo", "hello"])
+    io.emit("heard", {"text": result.stdout})
+    io.progress("listening")
+    print("said prints this")
+    return result.stdout.strip() * words
+
+@notes.step
+def length(said: str) -> int:
+    return len(said)
+
+@notes.step(effects="apply_side_effect")
+async def publish(length: int, io: Io) -> str:
+    await io.write_file("out.txt", str(length))
+    return "out.txt"
+'''
+
+# Fails for good after a retry; one step is skipped.
+FLAKY = '''
+from datetime import timedelta
+from durum import Retry, StepError, Workflow
+
+flaky = Workflow("flaky")
+
+@flaky.step(retry=Retry(attempts=2, delay=timedelta(milliseconds=1), jitter=0))
+def fetch() -> int:
+    raise StepError("the upstream is \\x1b[31mbusy\\nnow", code="busy", retryable=True)
+
+@flaky.step
+def count(fetch: int) -> int:
+    return fetch
+'''
+
+# Waits until a file named "go" lies in the working directory.
+SLOW = '''
+import asyncio
+from pathlib import Path
+from durum import Workflow
+
+slow = Workflow("slow")
+
+@slow.step
+def first() -> int:
+    return 1
+
+@slow.step
+async def second(first: int) -> int:
+    while not Path("go").exists():
+        await asyncio.sleep(0.02)
+    return first + 1
+'''
