@@ -61,14 +61,16 @@ class Demo:
     """The stages, one after the other; each raises ``DemoError`` if it shows anything but success."""
 
     def __init__(self, asked: argparse.Namespace, spare: Path) -> None:
+        if shutil.which("git") is None:
+            raise DemoError("git was not found on PATH; install it, for the workflow reads a repository with it")
         self.spare = spare
-        folder = writable_folder()
-        self.url = asked.store or str(folder / "demo.db")
-        if "://" not in self.url:
-            self.url = f"sqlite:///{Path(self.url).absolute()}"
         self.inputs = dict(text.partition("=")[::2] for text in asked.input)
         self.inputs |= {name: value for name in ("repo", "out") if (value := getattr(asked, name)) is not None}
-        self.inputs.setdefault("out", str(folder / "release-notes.md"))
+        folder = None if asked.store and "out" in self.inputs else writable_folder()
+        self.url = asked.store or f"{folder}/demo.db"
+        if "://" not in self.url:
+            self.url = f"sqlite:///{Path(self.url).absolute()}"
+        self.inputs.setdefault("out", f"{folder}/release-notes.md")
         if "repo" not in self.inputs:
             self.inputs["repo"] = str(self.default_repository())
 
@@ -227,11 +229,11 @@ def exec_calls(store: durum.Durum, run_id: str) -> list[str]:
 
 def account(store: durum.Durum, run_id: str) -> list[str]:
     """Return where a run stands, by state."""
-    groups: dict[str, list[str]] = {"completed": [], "running": [], "pending": []}
+    groups: dict[str, list[str]] = {"done": [], "cut off": [], "to come": []}
     for row in store.states(run_id):
-        groups.setdefault(str(row["status"]), []).append(str(row["state_id"]).split(".")[1])
-    words = {"completed": "done", "running": "cut off", "pending": "to come"}
-    lines = [f"  {words.get(status, status):9} {', '.join(names)}" for status, names in groups.items() if names]
+        word = {"completed": "done", "running": "cut off"}.get(str(row["status"]), "to come")
+        groups[word].append(str(row["state_id"]).split(".")[1])
+    lines = [f"  {word:9} {', '.join(names)}" for word, names in groups.items() if names]
     return [*lines, f"  {'git':9} {len(exec_calls(store, run_id))} calls, each with its answer"]
 
 
@@ -249,8 +251,6 @@ def writable_folder() -> Path:
 
 def make_repository(folder: Path) -> None:
     """Make a small repository of real commits."""
-    if shutil.which("git") is None:
-        raise DemoError("git is not installed; install it, the demo's workflow reads a repository with it")
     parts = ("src/engine.py", "src/store.py", "tests/test_engine.py", "docs/guide.md", "scripts/build", "README.md")
     script = ""
     for number in range(1, 61):

@@ -227,7 +227,7 @@ async def commit_id(io: Io, repo: str, name: str) -> str:
 
 async def diff_tree(io: Io, repo: str, shas: Sequence[str], *words: str) -> str:
     """Compare commits with their parents by the part of git that heeds no personal settings."""
-    plainly = ("--always", "--root", "-r", "--no-renames", "--no-ext-diff", "--no-textconv")
+    plainly = ("--always", "--root", "-r", "--no-ext-diff", "--no-textconv")
     return await git(io, repo, "diff-tree", "--stdin", *plainly, *words, stdin="\n".join([*shas, ""]))
 
 

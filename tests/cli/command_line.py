@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
+import pty
+import struct
 import subprocess
 import sys
+import termios
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -61,6 +66,22 @@ class CommandLine:
         return subprocess.Popen(
             command, cwd=self.folder, env=_environment({}), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
+
+    def on_terminal(self, *arguments: str, columns: int = 80, **environment: str) -> str:
+        """Call it in a terminal window and return all it wrote there."""
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
+        command = [sys.executable, "-m", "durum", *arguments]
+        terminal = _environment({"TERM": "xterm-256color"} | environment)
+        with subprocess.Popen(command, cwd=self.folder, env=terminal, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+            os.close(theirs)
+            written = b""
+            with contextlib.suppress(OSError):  # the other end closed: EIO on Linux
+                while found := os.read(ours, 65536):
+                    written += found
+            os.close(ours)
+            process.wait(SECONDS)
+        return written.decode().replace("\r\n", "\n")
 
     def write(self, name: str, text: str) -> str:
         """Write a file into the folder and return its name."""

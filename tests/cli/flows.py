@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # Completes: facts, a domain event, prints, two waves and an effect.
-NOTES = '''
+NOTES = """
 from typing import TypedDict
 from durum import Io, Workflow
 
@@ -28,10 +28,10 @@ def length(said: str) -> int:
 async def publish(length: int, io: Io) -> str:
     await io.write_file("out.txt", str(length))
     return "out.txt"
-'''
+"""
 
 # Fails for good after a retry; one step is skipped.
-FLAKY = '''
+FLAKY = """
 from datetime import timedelta
 from durum import Retry, StepError, Workflow
 
@@ -44,10 +44,10 @@ def fetch() -> int:
 @flaky.step
 def count(fetch: int) -> int:
     return fetch
-'''
+"""
 
 # Waits until a file named "go" lies in the working directory.
-SLOW = '''
+SLOW = """
 import asyncio
 from pathlib import Path
 from durum import Workflow
@@ -63,4 +63,15 @@ async def second(first: int) -> int:
     while not Path("go").exists():
         await asyncio.sleep(0.02)
     return first + 1
-'''
+"""
+
+# Dies in its effect the first time, after it happened.
+MAIL = """
+from durum import Io, Workflow
+
+mail = Workflow("mail", exec=["sh"])
+
+@mail.step(effects="apply_side_effect")
+async def send(io: Io) -> None:
+    await io.exec(["sh", "-c", "echo mail >> outbox; test -e sent || { touch sent; kill -9 $PPID; }"], read=False)
+"""

@@ -14,7 +14,7 @@ from durum.cli.main import main
 if TYPE_CHECKING:
     from tests.cli.command_line import CommandLine
 
-VERBS = "artifact context doctor events facts graph ls replay resume run show verify".split()
+VERBS = ["artifact", "context", "doctor", "events", "facts", "graph", "ls", "replay", "resume", "run", "show", "verify"]
 
 
 def test_help_lists_every_verb_and_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
@@ -98,7 +98,9 @@ def test_the_installed_command_is_this_one() -> None:
 
 def test_help_loads_nothing_heavy() -> None:
     """Help must come at once: no rich, no pydantic, no HTTP client."""
-    probe = "import sys; from durum.cli.main import main; main(['--help']); print([m for m in sys.argv[1:] if m in sys.modules])"
+    probe = (
+        "import sys; from durum.cli.main import main; main(['--help']); print([m for m in sys.argv[1:] if m in sys.modules])"
+    )
     heavy = ["rich.console", "pydantic", "httpx", "sqlite3"]
     said = subprocess.run([sys.executable, "-c", probe, *heavy], capture_output=True, text=True, check=True).stdout
     assert said.splitlines()[-1] == "[]"

@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from durum.core.canonical import canonical_json, parse_json
+from durum.core.payload import decode_payload, encode_payload
 from durum.core.secrets import KEY_NAME_RULE, REDACTED, find_secret, may_hold_secret, redact, redact_text
 
 if TYPE_CHECKING:
@@ -261,3 +262,17 @@ def test_only_what_changed_is_copied() -> None:
     assert cleaned[0] is clean
     assert cleaned[1:] == [{"password": REDACTED}, {REDACTED: 1, f"{REDACTED}'": 2}]
     assert value[1] == {"password": "hunter2"}
+
+
+def test_a_token_between_other_bytes_is_found_and_replaced() -> None:
+    """Output that is not UTF-8 travels as base64; a token in it is as visible as in text."""
+    token = "ghp_" + "a1B2" * 9
+    payload: JsonValue = {"stdout": encode_payload(b"\xe4 " + token.encode() + b" \xff")}
+    assert may_hold_secret(canonical_json(payload))
+    assert find_secret(payload) is not None
+    clean = redact(payload)
+    assert isinstance(clean, dict)
+    assert decode_payload(clean["stdout"]) == b"\xe4 " + REDACTED.encode() + b" \xff"
+    harmless: JsonValue = {"stdout": encode_payload(b"\xe4 nothing \xff")}
+    assert redact(harmless) is harmless
+    assert find_secret(harmless) is None

@@ -1,7 +1,7 @@
 """Runs what a Markdown page shows: files it names, Python it gives, commands it types and what they answer.
 
 A ``python`` or ``toml`` block that begins with ``# name.py`` is that file; any other ``python`` block is run as a script. Of a
-``console`` block each ``$ command`` is run by a shell and must answer what stands below it. Blocks of other languages are not run.
+``console`` block each ``$ command`` is run by a shell and must answer what stands below it. Other blocks are not run.
 
 In an expected answer ``...`` stands for anything (alone on a line: for any lines), and ids, digests, spans and moments for
 themselves in kind; an id that stands twice is the same id, in later commands too. How wide the gaps are does not count.
@@ -13,10 +13,12 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tools.project import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^## (.+)$", re.MULTILINE)
@@ -31,6 +33,7 @@ VARYING = (
     r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d",
     r"\d\d:\d\d:\d\d(?:\.\d+)?",
     r"\d+(?:\.\d+)? (?:ms|s)\b",
+    r"\d+ artifacts",
     r"\.\.\.",
 )
 TOKEN = re.compile(f"(?P<identity>{IDENTITY})|" + "|".join(f"(?P<varying{n}>{form})" for n, form in enumerate(VARYING)))
@@ -77,10 +80,11 @@ class Reader:
         for name, options in (("durum", "-m durum "), ("python", "")):
             (tools / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {options}"$@"\n', encoding="utf-8")
             (tools / name).chmod(0o755)
-        self._settings = {name: value for name, value in os.environ.items() if not name.startswith(("DURUM", "COVERAGE"))} | {
+        self._settings = {name: value for name, value in os.environ.items() if not name.startswith(("DURUM", "PYTEST"))} | {
             "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT / "src"),
             "NO_COLOR": "1",
+            "LC_ALL": "C.UTF-8",
             "COLUMNS": "120",
         }
 

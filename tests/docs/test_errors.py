@@ -137,7 +137,9 @@ def code_values(node: ast.AST) -> Iterator[ast.expr | None]:
             yield value
         case ast.Assign(targets=[ast.Tuple(elts=names)], value=ast.Tuple(elts=values)):
             yield from (value for name, value in zip(names, values, strict=False) if getattr(name, "id", "") == "code")
-        case ast.Assign(targets=[ast.Tuple(elts=[ast.Name(id="code"), _])], value=ast.Call(args=[_, ast.Tuple(elts=[value, _])])):
+        case ast.Assign(
+            targets=[ast.Tuple(elts=[ast.Name(id="code"), _])], value=ast.Call(args=[_, ast.Tuple(elts=[value, _])])
+        ):
             yield value
         case ast.Assign(targets=[ast.Name(id="_REASONS")], value=ast.Dict(values=rows)):
             yield from (row.elts[0] for row in rows if isinstance(row, ast.Tuple))

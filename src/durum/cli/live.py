@@ -62,7 +62,7 @@ class Live:
         self._all = 0
         self._over = 0
         self._started = time.time()
-        self._live = rich.live.Live(get_renderable=self._view, console=self._console, refresh_per_second=10, transient=True)
+        self._live: rich.live.Live | None = None
 
     def begin(self, states: Sequence[JsonObject]) -> None:
         """Take the states of the run and show the region."""
@@ -71,6 +71,7 @@ class Live:
         self._width = min(self._console.width // 2, max((len(step_name(state)) for state in self._most), default=0))
         self._all = len(states)
         self._over = sum(row["status"] in {"completed", "failed", "skipped"} for row in states)
+        self._live = rich.live.Live(get_renderable=self._view, console=self._console, refresh_per_second=10, transient=True)
         self._live.start()
 
     def event(self, envelope: ev.Envelope) -> None:
@@ -98,15 +99,14 @@ class Live:
 
     def end(self) -> None:
         """Take the region away."""
-        self._live.stop()
+        if self._live is not None:
+            self._live.stop()
 
     def _say(self, told: Told) -> None:
         style = STYLES.get(told.kind, "")
         mark = MARKS.get(told.kind, " ")
         text = told.text.removeprefix("completed in ")
-        self._console.print(
-            Text.assemble((f"{mark} ", style), (told.name.ljust(self._width), style), "  ", text), soft_wrap=True
-        )
+        self._console.print(Text.assemble((f"{mark} {told.name.ljust(self._width)}", style), "  ", text), soft_wrap=True)
 
     def _view(self) -> RenderableType:
         rows = [*self._rows.values()]

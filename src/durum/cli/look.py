@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from typing import TYPE_CHECKING, Annotated
 
@@ -169,16 +170,19 @@ def events(
     with session.open() as service:
         identity = str(service.show(run)["run_id"])
         emit = _emitter(session, service, identity)
-        try:
-            _print_events(service, identity, from_, emit, follow=follow)
-        except KeyboardInterrupt:
-            return ExitCode.OK
+        stopped: list[int] = []
+        if follow:  # a flag, not an exception: that could hit the event loop while it is being made
+            signal.signal(signal.SIGINT, lambda number, _: stopped.append(number))
+            signal.signal(signal.SIGTERM, lambda number, _: stopped.append(number))
+        _print_events(service, identity, from_, emit, lambda: not follow or bool(stopped))
     return ExitCode.OK
 
 
-def _print_events(service: Durum, run_id: str, seq: int, emit: Callable[[Sequence[JsonObject]], None], *, follow: bool) -> None:
+def _print_events(
+    service: Durum, run_id: str, seq: int, emit: Callable[[Sequence[JsonObject]], None], enough: Callable[[], bool]
+) -> None:
     while True:
-        over = not follow or service.show(run_id)["status"] in _OVER  # asked first, so that no last event is missed
+        over = enough() or service.show(run_id)["status"] in _OVER  # asked first, so that no last event is missed
         found = service.events(run_id, seq)
         if found:
             emit(found)

@@ -79,7 +79,10 @@ class Outcome:
             lines["waits for"] = one_line(str(summary["paused"]))
         if summary["final_snapshot_id"]:
             lines["snapshot"] = str(summary["final_snapshot_id"])
-        if self._resumable:
+        if summary["paused_effect"]:  # to go on is to do it again: nothing that should be typed without a look
+            again = ("--repeat", str(summary["paused_effect"]))
+            lines["repeat it"] = command("resume", self._run_id, *_with(self._target), *again)
+        elif self._resumable:
             lines["resume"] = resume_command(self._session, self._run_id, self._target)
         elif self.code is ExitCode.PARKED:
             lines["follow"] = command("events", self._run_id, "--follow")

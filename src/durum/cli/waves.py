@@ -34,7 +34,7 @@ def _line(row: JsonObject, width: int, *, last: bool) -> Text:
     status = str(row.get("status", ""))
     style = STYLES.get(status, "")
     mark = f"{MARKS.get(status, ' ')} " if status else ""
-    line = Text.assemble(("└─ " if last else "├─ ", "dim"), (mark, style), (step_name(row["state_id"]).ljust(width), style))
+    line = Text.assemble(("└─ " if last else "├─ ", "dim"), (mark + step_name(row["state_id"]).ljust(width), style))
     deps = row["deps"] if isinstance(row["deps"], list) else []
     notes = [f"← {', '.join(map(step_name, deps))}" if deps else "", _EFFECTS.get(str(row["effects"]), "")]
     tags = row["tags"] if isinstance(row["tags"], list) else []

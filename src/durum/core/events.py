@@ -155,11 +155,13 @@ class FactRecorded(Event, frozen=True, kw_only=True):
     """The outcome of an IO call is bound to a key: the seed's ``fact_recorded`` domain event, written by the engine only.
 
     ``scope`` "run" binds for every attempt, "attempt" within the attempt that recorded it. ``outcome`` "refused" is an error
-    that came before anything was done outside; "cancelled" a call whose answer the step did not wait for.
+    that came before anything was done outside; "cancelled" a call whose answer the step did not wait for. ``begun`` counts the
+    calls the attempt had made by then: replay answers this one no sooner, so calls side by side meet in the same order.
     """
 
     kind = "fact.recorded"
 
+    begun: int = 1
     key: FactKeyField
     namespace: str
     outcome: FactOutcome

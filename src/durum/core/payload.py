@@ -52,3 +52,18 @@ def _decode_base64(value: str) -> bytes:
         msg = "the payload's base64 is not standard, padded base64"
         raise ValueError(msg)
     return data
+
+
+def payload_text(value: object) -> str | None:
+    """Return the bytes of a ``{"base64": ...}`` payload as Latin-1 text, to be searched; None for anything else."""
+    if not isinstance(value, dict) or value.keys() != {"base64"}:
+        return None
+    try:
+        return decode_payload(value).decode("latin-1")
+    except ValueError:
+        return None
+
+
+def payload_of_text(text: str) -> JsonObject:
+    """Return the payload of what ``payload_text`` gave, after it was changed."""
+    return encode_payload(text.encode("latin-1"))

@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from durum.core.canonical import json_path
+from durum.core.payload import payload_of_text, payload_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,6 +134,7 @@ def may_hold_secret(data: bytes) -> bool:
         _TOKEN_HINT.search(data) is not None
         or _KEY_HINT.search(data.translate(_LOWER, _DROPPED)[::-1]) is not None
         or (b"@" in data and _URL_HINT.search(data) is not None)
+        or b'{"base64":"' in data
     )
 
 
@@ -154,12 +156,19 @@ def _secrets(value: JsonValue, where: tuple[str | int, ...]) -> Iterator[tuple[t
         for index, item in enumerate(value):
             yield from _secrets(item, (*where, index))
     elif isinstance(value, dict):
-        for key, item in value.items():
-            here = (*where, key)
-            yield from _secrets(key, here)
-            if _is_named_secret(key, item):
-                yield here, KEY_NAME_RULE
-            yield from _secrets(item, here)
+        yield from _member_secrets(value, where)
+
+
+def _member_secrets(value: dict[str, JsonValue], where: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    hidden = payload_text(value)
+    if hidden is not None and (match := _TOKEN.search(hidden)):
+        yield where, _rule(match)
+    for key, item in value.items():
+        here = (*where, key)
+        yield from _secrets(key, here)
+        if _is_named_secret(key, item):
+            yield here, KEY_NAME_RULE
+        yield from _secrets(item, here)
 
 
 def _is_named_secret(key: str, value: JsonValue) -> bool:
@@ -184,6 +193,9 @@ def redact(value: JsonValue) -> JsonValue:
         items = [redact(item) for item in value]
         return value if all(new is old for new, old in zip(items, value, strict=True)) else items
     if isinstance(value, dict):
+        hidden = payload_text(value)
+        if hidden is not None and _TOKEN.search(hidden):
+            return payload_of_text(_redact_tokens(hidden))
         return _redact_members(value)
     return value
 

@@ -29,6 +29,7 @@ from durum.core.secrets import redact, redact_text
 from durum.core.state import IoCall, IoResult
 from durum.engine.artifacts import ArtifactReader
 from durum.engine.recorder import Recorder
+from durum.engine.settling import come_to_rest
 from durum.engine.transports import TransportRegistry
 from durum.errors import CanonicalJsonError, EffectUnknownError, FactConflictError, TransportError
 from durum.ports import Clock, Entropy
@@ -90,6 +91,7 @@ class LiveIo:
         self._attempt = attempt
         self._keys = KeyMaker(attempt.state_id)
         self._flying: dict[str, str] = {}  # fact key -> namespace of reads without an outcome yet
+        self._begun = 0  # calls that were not answered from the record
         self._effects_begun = 0
         self._effect_lock = asyncio.Lock()
         self._effect_tasks: set[asyncio.Task[None]] = set()
@@ -108,6 +110,7 @@ class LiveIo:
         bound = self._find(key)
         if bound is not None:
             return await self._serve(bound)
+        self._begun += 1
         if call.read:
             return await self._read(call, key, request, request_id)
         check_effect(call, self._attempt.state_id, applies_effects=self._attempt.applies_effects)
@@ -120,7 +123,8 @@ class LiveIo:
         payload_id = digest_bytes(payload)
         bound = self._find(explicit_key(key))
         if bound is None:
-            await self._record(key, "value", payload, None, "success", "run")
+            self._stage(key, "value", payload, None, "success", "run")
+            await self._world.recorder.commit()
         elif bound.payload_id != payload_id:
             raise FactConflictError(key)
         self.used[key] = payload_id
@@ -198,6 +202,7 @@ class LiveIo:
     async def _perform(self, call: IoCall, effect_key: str | None) -> tuple[bytes, FactOutcome]:
         """Return the outcome artifact of a live call and what it is. Whatever happened is an outcome."""
         handle = self._world.transports.handle(effect_key)
+        await come_to_rest()
         try:
             if call.body is None:
                 response = await self._world.transports.get(call.namespace).call(call.request, handle)
@@ -213,12 +218,25 @@ class LiveIo:
         return payload, "success"
 
     def _stage(
-        self, key: str, namespace: str, payload: bytes, request_id: str | None, result: FactOutcome, scope: FactScope
+        self,
+        key: str,
+        namespace: str,
+        payload: bytes,
+        request_id: str | None,
+        result: FactOutcome,
+        scope: FactScope,
+        begun: int = 1,
     ) -> None:
         recorder, attempt = self._world.recorder, self._attempt
         payload_id = recorder.keep(ArtifactKind.FACT_PAYLOAD, payload)
         fact = FactRecorded(
-            key=key, namespace=namespace, outcome=result, payload_id=payload_id, request_id=request_id, scope=scope
+            begun=begun,
+            key=key,
+            namespace=namespace,
+            outcome=result,
+            payload_id=payload_id,
+            request_id=request_id,
+            scope=scope,
         )
         recorder.stage(fact, attempt.state_id, attempt.number)
         self._world.facts.add(fact, attempt.state_id, attempt.number)
@@ -227,7 +245,7 @@ class LiveIo:
     async def _record(
         self, key: str, namespace: str, payload: bytes, request_id: str | None, result: FactOutcome, scope: FactScope
     ) -> None:
-        self._stage(key, namespace, payload, request_id, result, scope)
+        self._stage(key, namespace, payload, request_id, result, scope, self._begun)
         await self._world.recorder.commit()
 
     def _cancelled(self, key: str) -> None:

@@ -1,7 +1,7 @@
 """IO answered from the record alone: no transport exists here, and a call the record does not hold is a divergence.
 
-Answers come in the order they were recorded in, one at a time, so that a step that calls things side by side meets them in the
-order it met them live.
+Answers come in the order they were recorded in, one at a time and each after as many calls as live, so that a step that calls
+things side by side meets them in the order it met them live.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from durum.core.facts import (
     used_digest,
 )
 from durum.core.state import IoCall, IoResult
+from durum.engine.settling import SETTLE_TURNS
 from durum.errors import FactConflictError, MissingFactError
 
 if TYPE_CHECKING:
@@ -31,34 +32,47 @@ if TYPE_CHECKING:
     from durum.core.events import FactRecorded
     from durum.engine.artifacts import ArtifactReader
 
-_SETTLE_TURNS = 4
-_IDLE_SECONDS = 0.05
+_IDLE_SECONDS = 1.0
 _IMMEDIATE = frozenset({"clock", "random", "value"})
 
 
 class Turnstile:
-    """Lets waiting calls through in recorded order; a turn nobody claims while all else is idle is given up."""
+    """Lets waiting calls through in recorded order, each once as many calls were made as when it was answered live.
 
-    def __init__(self, order: Sequence[str]) -> None:
-        self._order = list(order)
-        self._waiting: dict[str, asyncio.Future[None]] = {}
-        self._arrivals = 0
+    The code is another one when an answer cannot come about any more, or its time does not come although nothing moves for a
+    while: then it is passed over.
+    """
+
+    def __init__(self, order: Sequence[tuple[str, int]]) -> None:
+        self._order = list(order)  # fact key, calls begun by then
+        self._waiting: dict[str, list[asyncio.Future[None]]] = {}
+        self._begun = 0
+
+    def begin(self) -> None:
+        """Count a call that will not be answered."""
+        self._begun += 1
+        self._later(SETTLE_TURNS)
 
     async def turn(self, key: str) -> None:
         """Return when it is this key's turn."""
-        if key not in self._order:
+        self._begun += 1
+        if all(key != expected for expected, _ in self._order):
+            self._later(SETTLE_TURNS)
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting[key] = future
-        self._arrivals += 1
-        self._advance()
+        self._waiting.setdefault(key, []).append(future)
+        self._later(SETTLE_TURNS)
         try:
             await future
         finally:
-            self._waiting.pop(key, None)
-            if key in self._order:
-                self._order.remove(key)
-            self._later(_SETTLE_TURNS)
+            self._leave(key, future)
+
+    def _leave(self, key: str, future: asyncio.Future[None]) -> None:
+        waiting = self._waiting.get(key, [])
+        if future in waiting:
+            waiting.remove(future)
+        self._order = [expected for expected in self._order if expected[0] != key]
+        self._later(SETTLE_TURNS)
 
     def _later(self, turns: int) -> None:
         """Give whoever was just answered a few turns of the loop to make its next call."""
@@ -69,19 +83,28 @@ class Turnstile:
             self._advance()
 
     def _advance(self) -> None:
-        if not self._order or not self._waiting:
-            return
-        future = self._waiting.get(self._order[0])
-        if future is not None:
+        while self._order and any(self._waiting.values()):
+            key, begun = self._order[0]
+            if self._begun < begun:
+                asyncio.get_running_loop().call_later(_IDLE_SECONDS, self._give_up, self._begun, key)
+                return
+            if self._waiting.get(key):
+                self._answer(key)
+                return
+            self._order.pop(0)
+
+    def _answer(self, key: str) -> None:
+        for future in self._waiting[key]:
             if not future.done():
                 future.set_result(None)
-            return
-        asyncio.get_running_loop().call_later(_IDLE_SECONDS, self._give_up, self._arrivals, self._order[0])
 
-    def _give_up(self, arrivals: int, key: str) -> None:
-        if self._order and self._order[0] == key and self._arrivals == arrivals and self._waiting:
-            self._order.pop(0)
-            self._advance()
+    def _give_up(self, begun: int, key: str) -> None:
+        if self._order and self._order[0][0] == key and self._begun == begun:
+            if self._waiting.get(key):
+                self._answer(key)
+            else:
+                self._order.pop(0)
+                self._advance()
 
 
 class ReplayIo:
@@ -107,9 +130,9 @@ class ReplayIo:
         self._unanswered = {fact.key: fact for fact in own if fact.outcome == "cancelled"}
         self._applies_effects = applies_effects
         self._retryable = missing_fact_retryable
-        self._turnstile = Turnstile(
-            [fact.key for fact in own if fact.namespace not in _IMMEDIATE and fact.key not in self._unanswered]
-        )
+        called = [fact for fact in own if fact.namespace not in _IMMEDIATE]
+        self._calls = frozenset(fact.key for fact in called)
+        self._turnstile = Turnstile([(fact.key, fact.begun) for fact in called if fact.key not in self._unanswered])
         self.used: dict[str, str] = {}
         self.missing: list[JsonObject] = []  # calls the record does not hold, as {namespace, request, key}
 
@@ -128,8 +151,10 @@ class ReplayIo:
             raise MissingFactError(key, retryable=self._retryable)
         self.used[key] = fact.payload_id
         if fact.outcome == "cancelled":
+            self._turnstile.begin()
             await asyncio.get_running_loop().create_future()
-        await self._turnstile.turn(key)
+        if key in self._calls:
+            await self._turnstile.turn(key)
         return IoResult(outcome(await self._reader.get(fact.payload_id)), fact.payload_id)
 
     async def record_value(self, key: str, value: object) -> str:

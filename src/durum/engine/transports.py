@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from durum.core.payload import encode_payload, payload_text
 from durum.errors import TransportError
 
 if TYPE_CHECKING:
@@ -50,7 +51,11 @@ class CallHandle:
         if isinstance(value, list):
             return [self.scrub(item) for item in value]
         if isinstance(value, dict):
-            return {key: self.scrub(item) for key, item in value.items()}
+            hidden = payload_text(value)
+            if hidden is not None:
+                text = hidden.encode("latin-1").decode("utf-8", "surrogateescape")
+                return encode_payload(str(self.scrub(text)).encode("utf-8", "surrogateescape"))
+            return {str(self.scrub(key)): self.scrub(item) for key, item in value.items()}
         return value
 
 

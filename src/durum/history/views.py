@@ -43,6 +43,7 @@ def summary(run: LoadedRun, *, owner_alive: bool) -> JsonObject:
         "log_digest": log_digest(state),
         "error": run_error(state),
         "paused": None if state.paused is None else state.paused.detail,
+        "paused_effect": None if state.paused is None else state.paused.effect_key,
         "states": counts,
         "started_ms": run.envelopes[0].ts_millis,
         "updated_ms": run.envelopes[-1].ts_millis,

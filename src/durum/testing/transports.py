@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from durum.ports import TransportCall
 
-Answer = JsonValue | Exception
+Answer: TypeAlias = "JsonValue | Exception"
 """What one call comes to: its response, or what it raises."""
 
 

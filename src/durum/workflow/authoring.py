@@ -4,46 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypedDict, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Unpack, overload
 
 import msgspec
 
 from durum.core.config import NO_RETRY
-from durum.core.ids import ContextKey, OpId, StateId
+from durum.core.ids import OpId, StateId
 from durum.core.meta import SideEffectKind, StateMeta
 from durum.core.plan import DependencyEdge, ExecutionPlan, PlanNode, StateNode
 from durum.errors import InvalidIdError, WorkflowDefinitionError
 from durum.workflow.code_digest import code_digest
 from durum.workflow.inputs import Inputs
+from durum.workflow.options import StepOptions, did_you_mean, problem, wrong_key, wrong_texts
 from durum.workflow.retry import Retry
 from durum.workflow.signature import Signature, read_signature
 from durum.workflow.step import StepState
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Mapping
 
     from durum.core.canonical import JsonObject
     from durum.ports import Transport
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Effects = Literal["pure", "read_only_io", "apply_side_effect"]
-
-
-class StepOptions(TypedDict, total=False):
-    """What a step may declare."""
-
-    name: str  # default: the function's
-    writes: str  # context key of the result; default: the step's name
-    tags: Iterable[str]
-    retry: Retry
-    timeout: timedelta  # a plain def with one runs in a thread, for nothing else could stop it
-    after: Iterable[Callable[..., Any] | str]  # steps to wait for without reading them
-    effects: Effects  # default: "pure" without Io, "read_only_io" with it
-    idempotency: str  # effect key; its receiver does the same effect once only; {run_id} stands for the run
-    blocking: bool  # run a plain def in a thread
-    version: str  # part of the input digest
 
 
 class StepDefinition(msgspec.Struct, frozen=True):
@@ -84,15 +68,18 @@ class Workflow:
             self.name = str(OpId(name))
         except InvalidIdError as error:
             raise WorkflowDefinitionError(str(name), str(error)) from error
-        if isinstance(exec, str) or isinstance(private_hosts, str):
+        if wrong_texts(exec) or wrong_texts(private_hosts):
             raise WorkflowDefinitionError(name, "exec and private_hosts are lists of texts, such as exec=['git']")
+        if not isinstance(version, str):
+            raise WorkflowDefinitionError(name, f"has version={version!r}; give a text, such as version='{version}'")
         self.version = version
         self.inputs = Inputs(name, inputs)
         self.commands = tuple(exec)
         self.private_hosts = tuple(private_hosts)
         self.transports = dict(transports or {})
         self._steps: dict[str, StepDefinition] = {}
-        self._merges: dict[str, str] = {}
+        self._keys: dict[str, str] = {}  # declared context key -> how it merges
+        self._appended: set[str] = set()
 
     # --- declaring --------------------------------------------------------------------------------------------------
 
@@ -100,8 +87,13 @@ class Workflow:
         """Declare how a context key with several writers merges: "append" adds lists up, "error" (the default) refuses."""
         if merge not in {"append", "error"}:
             raise WorkflowDefinitionError(self.name, f"key {name} cannot merge by {merge!r}; use 'append' or 'error'")
+        if reason := wrong_key(name):
+            raise WorkflowDefinitionError(self.name, reason)
+        if name in self._keys:
+            raise WorkflowDefinitionError(self.name, f"key {name!r} is declared twice; declare it once")
+        self._keys[name] = merge
         if merge == "append":
-            self._merges[str(ContextKey(name))] = merge
+            self._appended.add(name)
 
     @overload
     def step(self, function: Callable[P, R], /) -> Callable[P, R]: ...
@@ -127,49 +119,30 @@ class Workflow:
 
     def _add(self, function: Callable[..., Any], options: StepOptions) -> None:
         step = options.get("name") or str(getattr(function, "__name__", ""))
-        unknown = sorted(options.keys() - StepOptions.__annotations__.keys())
-        if unknown:
-            close = get_close_matches(unknown[0], StepOptions.__annotations__, n=1)
-            raise self._refuse(step, f"has no option {unknown[0]!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
         signature = read_signature(self.name, step, function)
         if step in self._steps:
             raise self._refuse(step, "is defined twice; pass name= to one of them")
-        timeout, blocking = options.get("timeout"), options.get("blocking", False)
-        if timeout is not None and timeout <= timedelta(0):
-            raise self._refuse(step, "has a timeout that is not positive")
-        if blocking and signature.is_async:
-            raise self._refuse(step, "is async def and blocking; only a plain def can run in a thread")
-        writes = options.get("writes")
+        if wrong := problem(options, signature):
+            raise self._refuse(step, wrong)
+        writes, timeout = options.get("writes"), options.get("timeout")
+        natural = SideEffectKind.PURE if signature.io_parameter is None else SideEffectKind.READ_ONLY_IO
         self._steps[step] = StepDefinition(
             name=step,
             function=function,
             signature=signature,
-            writes=(str(ContextKey(writes)) if writes else step) if signature.gives or writes else None,
-            effects=self._effect_kind(step, signature, options),
+            writes=writes or (step if signature.gives else None),
+            effects=SideEffectKind(options.get("effects", natural)),
             tags=tuple(options.get("tags", ())),
             retry=options.get("retry"),
             timeout=timeout,
             after=tuple(item if isinstance(item, str) else self._name_of(step, item) for item in options.get("after", ())),
             idempotency=options.get("idempotency"),
-            blocking=blocking or (timeout is not None and not signature.is_async),
+            blocking=options.get("blocking", False) or (timeout is not None and not signature.is_async),
             version=options.get("version", ""),
         )
 
     def _refuse(self, step: str, reason: str) -> WorkflowDefinitionError:
         return WorkflowDefinitionError(self.name, f"step {step} {reason}")
-
-    def _effect_kind(self, step: str, signature: Signature, options: StepOptions) -> SideEffectKind:
-        effects, idempotency = options.get("effects"), options.get("idempotency")
-        natural = SideEffectKind.PURE if signature.io_parameter is None else SideEffectKind.READ_ONLY_IO
-        try:
-            kind = natural if effects is None else SideEffectKind(effects)
-        except ValueError:
-            raise self._refuse(step, f"declares effects={effects!r}; use {', '.join(SideEffectKind)}") from None
-        if kind is SideEffectKind.PURE and signature.io_parameter is not None:
-            raise self._refuse(step, "is declared pure but takes Io")
-        if idempotency is not None and kind is not SideEffectKind.APPLY_SIDE_EFFECT:
-            raise self._refuse(step, "has an idempotency key but applies no effect; declare effects='apply_side_effect'")
-        return kind
 
     def _name_of(self, step: str, function: Callable[..., Any]) -> str:
         for definition in self._steps.values():
@@ -196,7 +169,7 @@ class Workflow:
             after = self._state_id(definition.name)
             edges += [DependencyEdge(self._state_id(dep), after) for dep in self._dependencies(definition, writers)]
         states = tuple(self._state_node(definition) for definition in self._steps.values())
-        plan = ExecutionPlan(self.name, states, tuple(edges), dict(self._merges))
+        plan = ExecutionPlan(self.name, states, tuple(edges), {key: "append" for key in self._appended})
         _ = plan.shape
         return plan
 
@@ -208,12 +181,12 @@ class Workflow:
         for definition in self._steps.values():
             if definition.writes is None:
                 continue
-            if definition.writes in self.inputs.names and definition.writes not in self._merges:
+            if definition.writes in self.inputs.names and definition.writes not in self._appended:
                 raise self._refuse(
                     definition.name, f"writes {definition.writes!r}, which is an input; give writes= another key"
                 )
             earlier = writers.setdefault(definition.writes, [])
-            if earlier and definition.writes not in self._merges:
+            if earlier and definition.writes not in self._appended:
                 key = definition.writes
                 reason = (
                     f"writes {key!r}, as step {earlier[0]} does; give it another key or declare key({key!r}, merge='append')"
@@ -226,7 +199,7 @@ class Workflow:
         deps: dict[str, None] = {}
         for parameter in definition.signature.parameters:
             sources = writers.get(parameter.name, [])
-            if definition.name in sources and parameter.name in self._merges:
+            if definition.name in sources and parameter.name in self._appended:
                 sources = sources[: sources.index(definition.name)]  # a list it adds to itself: what was added before
             elif not sources and parameter.name not in self.inputs.names and parameter.required:
                 raise self._refuse(definition.name, self._nobody_gives(parameter.name, writers))
@@ -251,7 +224,7 @@ class Workflow:
             signature=definition.signature,
             state_meta=meta,
             writes=definition.writes,
-            appends=definition.writes in self._merges,
+            appends=definition.writes in self._appended,
             blocking=definition.blocking,
             retry=definition.retry,
         )

@@ -1,111 +1,153 @@
 """A digest of a step's code that formatting, comments, docstrings and the names of local variables do not change.
 
-It covers the functions and constants of the same module that the step uses, and the values it closes over. It is a hint that a
-step changed; whether that matters is for replay to judge.
+It covers the functions, classes and constants of the same module that the step uses, the values it closes over and its default
+arguments. It is a hint that a step changed; whether that matters is for replay to judge.
 """
 
 from __future__ import annotations
 
-import ast
 import inspect
-import textwrap
-from types import FunctionType
-from typing import TYPE_CHECKING
+import linecache
+import re
+import sys
+from datetime import date, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from functools import partial
+from pathlib import PurePath
+from types import FunctionType, MethodType
+from typing import TYPE_CHECKING, Any, TypeAlias
+from uuid import UUID
 
-from durum.core.canonical import canonical_json, digest
+from durum.core.canonical import canonical_json, digest_bytes
 from durum.errors import CanonicalJsonError
+from durum.workflow.syntax import Code, Source, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-_SILENT_FIELDS = frozenset({"type_comment", "type_params", "kind", "ctx", "decorator_list"})
+_SPELLED = (bytes, complex, float, range, Enum, PurePath, Decimal, UUID, date, time, timedelta)  # their repr says it all
+_MAX_NESTING = 8
+
+_Definition: TypeAlias = "FunctionType | type"
+
+_sources: dict[str, tuple[list[str], Source | None]] = {}  # file -> its lines as linecache holds them, and what they mean
 
 
 def code_digest(function: Callable[..., object]) -> str | None:
     """Return the digest of a function, None where Python has no source for it."""
-    seen: dict[str, object] = {}
-    if not isinstance(function, FunctionType) or not _collect(function, seen):
+    bound, plain = unwrapped(function)
+    if plain is None or not _code_of(plain):
         return None
-    return digest(sorted(seen.items()))
-
-
-def _collect(function: FunctionType, seen: dict[str, object]) -> bool:
-    """Add a function and what it uses to ``seen`` (name -> dump or constant); False if its source is not to be had."""
-    name = function.__qualname__
-    if name in seen:
-        return True
-    tree = _parse(function)
-    if tree is None:
-        return False
-    seen[name] = _dump(tree, _local_names(tree))
-    for used, value in _surroundings(function, tree):
-        if isinstance(value, FunctionType):
-            if value.__module__ == function.__module__:
-                _collect(value, seen)
-        elif (constant := _constant(value)) is not None:
-            seen[f"{name}:{used}"] = constant
-    return True
-
-
-def _parse(function: FunctionType) -> ast.AST | None:
-    try:
-        source = textwrap.dedent(inspect.getsource(function))
-        body = ast.parse(source).body[0]
-    except (OSError, TypeError, SyntaxError, IndexError):
-        return None
-    return body if isinstance(body, ast.FunctionDef | ast.AsyncFunctionDef) else None
-
-
-def _surroundings(function: FunctionType, tree: ast.AST) -> Iterator[tuple[str, object]]:
-    cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
-    for name in sorted({node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}):
-        if name in cells:
-            try:
-                yield name, cells[name].cell_contents
-            except ValueError:  # a cell not filled yet
+    parts = [f"bound {_constant(value)}" for value in bound]
+    found: list[_Definition] = [plain]
+    for definition in found:  # grows while it is gone through
+        for part in _described(definition, plain.__module__):
+            if isinstance(part, str):
+                parts.append(part)
                 continue
-        elif name in function.__globals__:
-            yield name, function.__globals__[name]
+            if part not in found:
+                found.append(part)
+            parts.append(f"-> {found.index(part)}")
+    return digest_bytes("\n".join(parts).encode())
 
 
-def _constant(value: object) -> str | None:
+def unwrapped(function: object) -> tuple[list[object], FunctionType | None]:
+    """Return what ``partial`` binds to a function and the function inside, None if it is not written in Python."""
+    bound: list[object] = []
+    while not isinstance(function, FunctionType) or hasattr(function, "__wrapped__"):
+        if isinstance(function, partial):
+            bound += [list(function.args), sorted(function.keywords.items())]
+            function = function.func
+        elif isinstance(function, MethodType):
+            function = function.__func__
+        elif hasattr(function, "__wrapped__"):
+            function = function.__wrapped__
+        else:
+            return bound, None
+    return bound, function
+
+
+def _described(definition: _Definition, module: str) -> Iterator[str | _Definition]:
+    """Return a definition's own code, then each name it takes from outside with the constant or definition behind it."""
+    yield definition.__qualname__
+    free: set[str] = set()
+    for text, names in _code_of(definition):
+        yield text
+        free |= names
+    if isinstance(definition, FunctionType):
+        yield f"defaults {_constant([definition.__defaults__, sorted((definition.__kwdefaults__ or {}).items())])}"
+    surroundings = _surroundings(definition)
+    for name in sorted(free & surroundings.keys()):
+        value = surroundings[name]
+        inner = value if isinstance(value, type) else unwrapped(value)[1]
+        if inner is None:
+            constant = _constant(value)
+            if constant is not None:
+                yield f"{name} = {constant}"
+        elif inner.__module__ == module and _code_of(inner):
+            yield name
+            yield inner
+
+
+def _code_of(definition: _Definition) -> list[tuple[str, frozenset[str]]]:
+    """Return text and free names of a definition's code; empty if Python has no source for it."""
     try:
-        return canonical_json(value).decode()
+        source = _source(inspect.getfile(definition), _module_of(definition))
+    except (OSError, TypeError):
+        return []
+    if source is None:
+        return []
+    found: list[Code]
+    if isinstance(definition, FunctionType):
+        found = source.functions(definition.__code__.co_firstlineno, definition.__code__.co_name)
+    else:
+        found = source.classes(definition.__qualname__)
+    return [(source.text(code), source.free_names(code)) for code in found]
+
+
+def _source(file: str, module: dict[str, Any]) -> Source | None:
+    linecache.checkcache(file)
+    lines = linecache.getlines(file, module)
+    known = _sources.get(file)
+    if known is None or known[0] is not lines:
+        known = _sources[file] = (lines, parse("".join(lines)))
+    return known[1]
+
+
+def _module_of(definition: _Definition) -> dict[str, Any]:
+    if isinstance(definition, FunctionType):
+        return definition.__globals__
+    module = sys.modules.get(definition.__module__)
+    return {} if module is None else vars(module)
+
+
+def _surroundings(definition: _Definition) -> Mapping[str, object]:
+    """Return what a definition can see: its module's names, and before them what it closes over."""
+    seen = _module_of(definition)
+    if isinstance(definition, FunctionType) and definition.__closure__:
+        seen = dict(seen)
+        for name, cell in zip(definition.__code__.co_freevars, definition.__closure__, strict=True):
+            try:
+                seen[name] = cell.cell_contents
+            except ValueError:  # a cell not filled yet
+                seen.pop(name, None)
+    return seen
+
+
+def _constant(value: Any, nesting: int = 0) -> str | None:  # noqa: ANN401 - whatever a module holds
+    """Return a value as text if it is data, None for anything else."""
+    kind = type(value).__name__
+    try:
+        return f"{kind} {canonical_json(value).decode()}"
     except CanonicalJsonError:
+        pass
+    if isinstance(value, _SPELLED):
+        return f"{kind} {value!a}"
+    if isinstance(value, re.Pattern):
+        return f"{kind} {value.pattern!a} {value.flags}"
+    if nesting == _MAX_NESTING or not isinstance(value, dict | list | tuple | set | frozenset):
         return None
-
-
-def _local_names(tree: ast.AST) -> Mapping[str, str]:
-    """Return local variable -> placeholder by order of first appearance; parameters keep their names, they are the contract."""
-    parameters = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
-    stored = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
-    names: dict[str, str] = {}
-    for node in sorted(stored, key=lambda node: (node.lineno, node.col_offset)):
-        if node.id not in parameters:
-            names.setdefault(node.id, f"local{len(names)}")
-    return names
-
-
-def _dump(node: object, names: Mapping[str, str]) -> object:
-    """Return a syntax tree as JSON that no Python version, position or docstring changes."""
-    if isinstance(node, ast.AST):
-        fields: dict[str, object] = {"node": type(node).__name__}
-        for field, value in ast.iter_fields(node):
-            kept = _without_docstring(node, value) if field == "body" else value
-            if field not in _SILENT_FIELDS and kept is not None and kept != []:
-                fields[field] = _dump(kept, names)
-        return fields
-    if isinstance(node, list):
-        return [_dump(item, names) for item in node]
-    if isinstance(node, str):
-        return names.get(node, node)
-    return node if isinstance(node, int | float | bool | None) and _constant(node) is not None else repr(node)
-
-
-def _without_docstring(node: ast.AST, body: object) -> object:
-    functions = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-    if isinstance(node, functions) and isinstance(body, list) and body and isinstance(body[0], ast.Expr):
-        first = body[0].value
-        if isinstance(first, ast.Constant) and isinstance(first.value, str):
-            return body[1:]
-    return body
+    items = value.items() if isinstance(value, dict) else value
+    texts = [str(_constant(item, nesting + 1)) for item in items]
+    return f"{kind} [{', '.join(sorted(texts) if isinstance(value, set | frozenset) else texts)}]"

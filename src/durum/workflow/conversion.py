@@ -4,101 +4,133 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Iterable
+from typing import Any, Protocol
 
 import msgspec
 
-from durum.core.canonical import JsonValue
+from durum.core.canonical import JsonValue, normalized
 from durum.errors import SerializationError
+from durum.workflow.json_form import from_json, may_hold_sets, sets_sorted, to_json
 
-_SCALARS = frozenset({str, int, bool, type(None)})
-_CONTAINERS = frozenset({list, dict})
+_SCALARS = (str, int, float, bool, type(None))
+_CONTAINERS = (list, dict)
 
 
-class Converter(msgspec.Struct, frozen=True):
-    """Both directions for one annotation. Plain JSON types are checked on the way in and pass as they are on the way out."""
+class Converter(Protocol):
+    """Both directions for one annotation."""
 
-    load: Callable[[str, JsonValue], object]
-    dump: Callable[[str, object], object]
+    def load(self, key: str, value: JsonValue) -> Any:  # noqa: ANN401 - of the annotated type
+        """Return context JSON as the declared type; ``SerializationError`` if it does not fit."""
+
+    def dump(self, key: str, value: object, *, check: bool = True) -> object:
+        """Return a result as JSON; ``check`` refuses with a ``SerializationError`` what is not of the declared type."""
 
 
 def converter(annotation: object) -> Converter:
-    """Return the converter of an annotation; ``Any`` and no annotation pass everything through."""
+    """Return the converter of an annotation; ``Any`` and no annotation pass everything through.
+
+    Raises:
+        TypeError: the type has no JSON form.
+        NameError: a name in it does not resolve.
+    """
     if annotation is Any or annotation is object:
-        return Converter(_as_is, _as_is)
+        return _AsIs()
     if _mentions_pydantic(annotation):
-        return _pydantic_converter(annotation)
-    return Converter(_msgspec_loader(annotation), _as_is if is_plain(annotation) else _msgspec_dumper())
+        from durum.workflow.models import ModelConverter  # noqa: PLC0415 - pydantic is loaded only where it is used
+
+        return ModelConverter(annotation)
+    if annotation is Iterable or typing.get_origin(annotation) is Iterable:  # JSON holds it as a list
+        annotation = list[typing.get_args(annotation) or Any]  # type: ignore[misc]  # the type is known at run time only
+    return _Typed(annotation)
 
 
 def is_plain(annotation: object) -> bool:
     """Tell whether an annotation names only what JSON itself has, so that a value needs no conversion."""
-    if annotation in _SCALARS or annotation in _CONTAINERS or annotation is Any or annotation is object:
+    if annotation is None or any(annotation is kind for kind in (*_SCALARS, *_CONTAINERS, Any, object)):
         return True
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in {typing.Union, types.UnionType} or origin is list:
         return all(map(is_plain, arguments))
     if origin is dict:
-        return arguments[0] is str and is_plain(arguments[1])
-    return origin is typing.Literal
+        return not arguments or (arguments[0] is str and is_plain(arguments[1]))
+    return origin is typing.Literal and all(type(value) in _SCALARS for value in arguments)
 
 
-def _as_is(key: str, value: Any) -> Any:  # noqa: ANN401 - whatever it is, it stays
-    del key
-    return value
+def name_of(annotation: object) -> str:
+    """Return an annotation as people write it."""
+    return annotation.__name__ if isinstance(annotation, type) and not typing.get_args(annotation) else str(annotation)
 
 
-def _msgspec_loader(annotation: object) -> Callable[[str, JsonValue], object]:
-    def load(key: str, value: JsonValue) -> object:
+class Unconvertible:
+    """Stands in where a parameter with a default has a type without a JSON form: refused only if the context has a value."""
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def load(self, key: str, value: JsonValue) -> Any:  # noqa: ANN401 - see ``Converter``
+        """Refuse."""
+        del value
+        raise SerializationError(key, self._reason)
+
+    def dump(self, key: str, value: object, *, check: bool = True) -> object:
+        """Refuse."""
+        del value, check
+        raise SerializationError(key, self._reason)
+
+
+class _AsIs:
+    def load(self, key: str, value: JsonValue) -> Any:  # noqa: ANN401 - see ``Converter``
+        del key
+        return value
+
+    def dump(self, key: str, value: object, *, check: bool = True) -> object:
+        del key, check
+        return value
+
+
+class _Typed:
+    """Converts by msgspec; plain JSON types are only checked."""
+
+    def __init__(self, annotation: object) -> None:
+        self._annotation = annotation
+        self._plain = is_plain(annotation)
+        self._sorts = may_hold_sets(annotation) and not self._plain
+
+    def load(self, key: str, value: JsonValue) -> Any:  # noqa: ANN401 - see ``Converter``
         try:
-            return msgspec.convert(value, annotation, strict=True, str_keys=True)
+            return from_json(self._annotation, value)
         except msgspec.ValidationError as error:
-            raise SerializationError(key, f"{error} (the step asks for {_name(annotation)})") from error
-        except (TypeError, NotImplementedError) as error:
-            raise SerializationError(key, f"annotation {_name(annotation)} cannot be converted: {error}") from error
+            raise SerializationError(key, f"{error} (the step asks for {name_of(self._annotation)})") from error
 
-    return load
+    def dump(self, key: str, value: object, *, check: bool = True) -> object:
+        form = value if self._plain else self._form(key, value)
+        if check:
+            self._check(key, form)
+        return form
 
-
-def _msgspec_dumper() -> Callable[[str, object], object]:
-    def dump(key: str, value: object) -> object:
+    def _form(self, key: str, value: object) -> object:
         try:
-            return msgspec.to_builtins(value, str_keys=True, order="deterministic")
+            form = to_json(value)
         except (TypeError, NotImplementedError, ValueError) as error:
             raise SerializationError(key, f"the step's result does not convert to JSON: {error}") from error
+        return sets_sorted(value, form) if self._sorts else form
 
-    return dump
+    def _check(self, key: str, form: Any) -> None:  # noqa: ANN401 - JSON, or nearly so
+        try:
+            try:
+                from_json(self._annotation, form)
+            except msgspec.ValidationError:
+                from_json(self._annotation, normalized(form))  # as it reads back: 3.0 is the integer 3
+        except msgspec.ValidationError as error:
+            raise SerializationError(key, f"{error} (the step is to return {name_of(self._annotation)})") from error
 
 
 def _mentions_pydantic(annotation: object) -> bool:
-    if hasattr(annotation, "__pydantic_core_schema__") or hasattr(annotation, "__pydantic_generic_metadata__"):
+    marks = ("__get_pydantic_core_schema__", "__pydantic_core_schema__", "__pydantic_generic_metadata__")
+    if any(hasattr(annotation, mark) for mark in marks):
         return True
-    return any(map(_mentions_pydantic, typing.get_args(annotation)))
-
-
-def _pydantic_converter(annotation: object) -> Converter:
-    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415 - loaded only where a model is used
-    from pydantic_core import PydanticSerializationError  # noqa: PLC0415
-
-    adapter: TypeAdapter[Any] = TypeAdapter(cast("Any", annotation))
-
-    def load(key: str, value: JsonValue) -> object:
-        try:
-            return adapter.validate_python(value)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise SerializationError(key, f"{first['msg']}" + (f" at {where}" if where else "")) from error
-
-    def dump(key: str, value: object) -> object:
-        try:
-            return adapter.dump_python(value, mode="json", warnings="error")
-        except PydanticSerializationError as error:
-            raise SerializationError(key, f"the step's result is no {_name(annotation)}") from error
-
-    return Converter(load, dump)
-
-
-def _name(annotation: object) -> str:
-    return annotation.__name__ if isinstance(annotation, type) and not typing.get_args(annotation) else str(annotation)
+    if type(annotation).__module__.partition(".")[0] in {"pydantic", "annotated_types"}:  # a constraint
+        return True
+    inner = [getattr(annotation, name) for name in ("__supertype__", "__value__") if hasattr(annotation, name)]
+    return any(map(_mentions_pydantic, (*typing.get_args(annotation), *inner)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import inspect
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,15 @@ import msgspec
 
 from durum.core.meta import SideEffectKind, StateMeta
 from durum.core.state import DynContext, EventRecorder, IoCall, StateOutcome
-from durum.errors import CallerError, ContextError, DurumError, MissingKeyError, SerializationError, StepError
+from durum.errors import (
+    CallerError,
+    CanonicalJsonError,
+    ContextError,
+    DurumError,
+    MissingKeyError,
+    SerializationError,
+    StepError,
+)
 from durum.workflow.retry import Retry
 from durum.workflow.signature import Signature
 
@@ -72,36 +81,46 @@ class StepState(msgspec.Struct, frozen=True):
         return StateOutcome()
 
     async def _call(self, arguments: dict[str, object]) -> object:
-        if self.signature.is_async:
-            return await self.function(**arguments)
-        if self.blocking:
-            return await in_thread(self.function, arguments)
-        return self.function(**arguments)
+        result = await in_thread(self.function, arguments) if self.blocking else self.function(**arguments)
+        if self.signature.is_async and inspect.isawaitable(result):
+            return await result
+        if inspect.iscoroutine(result):
+            result.close()
+            reason = "the step returned a coroutine; make it async def, so that it is awaited"
+            raise SerializationError(self.writes or self.name, reason)
+        return result
 
     async def _body_as_effect(self, arguments: dict[str, object], io: Io) -> object:
         """A step that applies an effect without Io is itself the effect: its outcome is the recorded fact."""
 
         async def body() -> JsonValue:
-            return self._dumped(await self._call(arguments))  # type: ignore[return-value]  # checked as JSON when recorded
+            result = await self._call(arguments)
+            if self.writes is None:
+                return None
+            return self.signature.result.dump(self.writes, result, check=False)  # type: ignore[return-value]
 
-        result = await io.call(IoCall("step", {"step": self.name}, read=False, body=body))
-        return self.signature.result.load(self.writes or self.name, result.response)
-
-    def _dumped(self, result: object) -> object:
-        return self.signature.result.dump(self.writes or self.name, result)
+        result = await io.call(IoCall("step", {"step": self.name}, read=False, body=body))  # refused only once it is recorded
+        return None if self.writes is None else self.signature.result.load(self.writes, result.response)
 
     def _stage(self, ctx: DynContext, result: object) -> None:
         if self.writes is None:
             return
-        value = self._dumped(result)
+        try:
+            value = self.signature.result.dump(self.writes, result)
+            self._write(ctx, self.writes, value)
+        except CanonicalJsonError as error:
+            hint = "" if ";" in error.reason else "; annotate what the step returns, or return JSON types"
+            reason = f"the step's result is not JSON at {error.path}: {error.reason}{hint}"
+            raise SerializationError(self.writes, reason) from error
+
+    def _write(self, ctx: DynContext, key: str, value: object) -> None:
         if not self.appends:
-            ctx.write(self.writes, value)
+            ctx.write(key, value)
         elif isinstance(value, list | tuple):
-            ctx.append(self.writes, value)
+            ctx.append(key, value)
         else:
-            given = type(value).__name__
-            message = f"step {self.name} appends to {self.writes!r} and must return a list of the new items, not {given}"
-            raise SerializationError(self.writes, message)
+            reason = f"step {self.name} appends and must return a list of the new items, not {type(value).__name__}"
+            raise SerializationError(key, reason)
 
 
 async def in_thread(function: Callable[..., Any], arguments: dict[str, object]) -> object:

@@ -1,0 +1,117 @@
+"""What a step may declare, and what is wrong with a declaration."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+from durum.core.ids import ContextKey
+from durum.core.meta import SideEffectKind
+from durum.errors import InvalidIdError
+from durum.workflow.retry import Retry
+
+if TYPE_CHECKING:
+    from durum.workflow.signature import Signature
+
+Effects = Literal["pure", "read_only_io", "apply_side_effect"]
+
+LONGEST_TIMEOUT = timedelta(days=10_000)
+_PLACEHOLDER = re.compile(r"\{[^{}]*\}")
+_RUN_ID = "{run_id}"
+
+
+class StepOptions(TypedDict, total=False):
+    """What a step may declare."""
+
+    name: str  # default: the function's
+    writes: str  # context key of the result; default: the step's name
+    tags: Iterable[str]
+    retry: Retry
+    timeout: timedelta  # a plain def with one runs in a thread, for nothing else could stop it
+    after: Iterable[Callable[..., Any] | str]  # steps to wait for without reading them
+    effects: Effects  # default: "pure" without Io, "read_only_io" with it
+    idempotency: str  # effect key; its receiver does the same effect once only; {run_id} stands for the run
+    blocking: bool  # run a plain def in a thread
+    version: str  # part of the input digest
+
+
+def problem(options: StepOptions, signature: Signature) -> str | None:
+    """Return what is wrong with a step's options, as the end of a sentence that begins with the step; None if nothing is."""
+    unknown = sorted(options.keys() - StepOptions.__annotations__.keys())
+    if unknown:
+        return f"has no option {unknown[0]!r}{did_you_mean(unknown[0], StepOptions.__annotations__)}"
+    return _wrong_word(options) or _wrong_time(options, signature) or _wrong_effect(options, signature)
+
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
+    """Return the end of a sentence that suggests the closest known name."""
+    close = get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else otherwise
+
+
+def wrong_key(name: object) -> str | None:
+    """Return why a name cannot be a context key."""
+    try:
+        ContextKey(name)
+    except InvalidIdError as error:
+        return f"{name!r} is no context key; it must be {error.rule}"
+    return None
+
+
+def wrong_texts(values: object) -> bool:
+    """Tell whether something is no list of texts; a single text is none either."""
+    return isinstance(values, str) or not isinstance(values, Iterable) or not all(isinstance(value, str) for value in values)
+
+
+def _wrong_word(options: StepOptions) -> str | None:
+    if "writes" in options and (reason := wrong_key(options["writes"])):
+        return f"writes {reason}"
+    if "tags" in options and wrong_texts(options["tags"]):
+        return f"has tags={options['tags']!r}; give a list of texts, such as tags=['report']"
+    after = options.get("after", ())
+    if not isinstance(after, Sequence | set | frozenset) or isinstance(after, str):
+        return f"has after={_shown(after)}; give a list of steps, such as after=[{_shown(after)}]"
+    version = options.get("version", "")
+    if not isinstance(version, str):
+        return f"has version={version!r}; give a text, such as version='{version}'"
+    return None
+
+
+def _wrong_time(options: StepOptions, signature: Signature) -> str | None:
+    retry, timeout, blocking = options.get("retry"), options.get("timeout"), options.get("blocking", False)
+    if retry is not None and not isinstance(retry, Retry):
+        return f"has retry={_shown(retry)}; give a Retry, such as retry=Retry(attempts=3)"
+    if timeout is not None and not isinstance(timeout, timedelta):
+        return f"has timeout={_shown(timeout)}; give a timedelta, such as timeout=timedelta(seconds=30)"
+    if timeout is not None and not timedelta(0) < timeout <= LONGEST_TIMEOUT:
+        return f"has a timeout of {timeout}; it must be positive and at most {LONGEST_TIMEOUT.days:,} days"
+    if not isinstance(blocking, bool):
+        return f"has blocking={_shown(blocking)}; give True or False"
+    if blocking and signature.is_async:
+        return "is async def and blocking; only a plain def can run in a thread"
+    return None
+
+
+def _wrong_effect(options: StepOptions, signature: Signature) -> str | None:
+    effects, key = options.get("effects"), options.get("idempotency")
+    if effects is not None and effects not in [*SideEffectKind]:
+        return f"declares effects={effects!r}; use {', '.join(SideEffectKind)}"
+    if effects == SideEffectKind.PURE and signature.io_parameter is not None:
+        return "is declared pure but takes Io"
+    if key is None:
+        return None
+    if effects != SideEffectKind.APPLY_SIDE_EFFECT:
+        return "has an idempotency key but applies no effect; declare effects='apply_side_effect'"
+    if not isinstance(key, str) or not key or not key.isascii() or not key.isprintable():
+        return f"has idempotency={key!r}; give a text of printable ASCII, such as '{_RUN_ID}/publish'"
+    strange = [name for name in _PLACEHOLDER.findall(key) if name != _RUN_ID]
+    if strange:
+        return f"has {strange[0]} in its idempotency key, which stands for nothing; only {_RUN_ID} does"
+    return None
+
+
+def _shown(value: object) -> str:
+    return str(getattr(value, "__name__", None) or repr(value))
