@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SECONDS = 30
-_OWN = ("DURUM_STORE", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "TERM")
+_OWN = ("DURUM_STORE", "PYTHONUNBUFFERED", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "TERM")
 
 
 class Ran(NamedTuple):
@@ -43,6 +43,7 @@ class CommandLine:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._begun: list[subprocess.Popen[str]] = []
 
     def __call__(self, *arguments: str, code: int = 0, **environment: str) -> Ran:
         """Call it, and see it end with ``code``."""
@@ -61,11 +62,21 @@ class CommandLine:
         return ran
 
     def begin(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start it and leave it running."""
+        """Start it and leave it running, until the test ends at the latest."""
         command = [sys.executable, "-m", "durum", *arguments]
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command, cwd=self.folder, env=_environment({}), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
+        self._begun.append(process)
+        return process
+
+    def stop(self) -> None:
+        """End what is still running, such as after a test that failed."""
+        for process in self._begun:
+            if process.poll() is None:
+                process.kill()
+            with contextlib.suppress(ValueError):  # its pipes are closed
+                process.communicate(timeout=SECONDS)
 
     def on_terminal(self, *arguments: str, columns: int = 80, **environment: str) -> str:
         """Call it in a terminal window and return all it wrote there."""
@@ -93,6 +104,12 @@ class CommandLine:
         return self.folder / name
 
 
+def ended(process: subprocess.Popen[str]) -> Ran:
+    """Wait for a started call to end."""
+    out, err = process.communicate(timeout=SECONDS)
+    return Ran(process.returncode, out, err)
+
+
 def wait_for(process: subprocess.Popen[str], text: str) -> None:
     """Read what a process says on stderr until it has said ``text``."""
     assert process.stderr is not None
@@ -104,4 +121,4 @@ def wait_for(process: subprocess.Popen[str], text: str) -> None:
 
 
 def _environment(more: dict[str, str]) -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name not in _OWN} | {"PYTHONUNBUFFERED": "1"} | more
+    return {name: value for name, value in os.environ.items() if name not in _OWN} | more

@@ -10,13 +10,16 @@ from tests.cli.command_line import CommandLine
 from tests.cli.flows import FLAKY, NOTES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
 @pytest.fixture
-def durum(tmp_path: Path) -> CommandLine:
+def durum(tmp_path: Path) -> Iterator[CommandLine]:
     """Give the command line in an empty folder."""
-    return CommandLine(tmp_path)
+    durum = CommandLine(tmp_path)
+    yield durum
+    durum.stop()
 
 
 class Shelf(NamedTuple):

@@ -46,7 +46,7 @@ def count(fetch: int) -> int:
     return fetch
 """
 
-# Waits until a file named "go" lies in the working directory.
+# Waits until a file named "go" lies in the working directory; fails if it holds anything.
 SLOW = """
 import asyncio
 from pathlib import Path
@@ -62,6 +62,8 @@ def first() -> int:
 async def second(first: int) -> int:
     while not Path("go").exists():
         await asyncio.sleep(0.02)
+    if Path("go").read_text():
+        raise ValueError("it was told to")
     return first + 1
 """
 

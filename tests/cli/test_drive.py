@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.command_line import wait_for
+from tests.cli.command_line import SECONDS, ended, wait_for
 from tests.cli.flows import FLAKY, MAIL, NOTES, SLOW
 
 if TYPE_CHECKING:
@@ -55,7 +55,9 @@ def test_what_a_step_prints_goes_to_stderr(durum: CommandLine) -> None:
     durum.write("noisy.py", WF + noisy + "    print('loudest', file=sys.__stdout__)\n    return 1\n")
     ran = durum("run", "noisy.py", "--json")
     assert ran.json["status"] == "completed"
-    assert all(word in ran.err.splitlines() for word in ("at import", "loud", "louder", "loudest"))
+    said = ran.err.splitlines()
+    assert all(word in said for word in ("at import", "loud", "louder", "loudest"))
+    assert said.index("loud: started") < said.index("loud") < next(n for n, line in enumerate(said) if "completed in" in line)
 
 
 def test_json_is_one_object_with_the_summary(durum: CommandLine) -> None:
@@ -219,6 +221,22 @@ def test_a_foreign_database_is_refused_and_not_touched(durum: CommandLine) -> No
         assert durum.path(name).read_bytes() == before
 
 
+def test_a_newer_store_is_refused_and_a_corrupt_one_is_found(durum: CommandLine) -> None:
+    """Of a later version: exit 2 and the way out. Overwritten with nonsense: exit 4."""
+    durum.write("notes.py", NOTES)
+    durum("run", "notes.py", "--input", "words=1")
+    store = durum.path(".durum/durum.db")
+    whole = store.read_bytes()
+    connection = sqlite3.connect(store)
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    for call in (("run", "notes.py", "--input", "words=1"), ("ls",)):
+        assert "newer Durum (schema 99" in refused(durum(*call, code=2))
+    store.write_bytes(whole[:100] + b"\xff" * (len(whole) - 100))
+    for call in (("run", "notes.py", "--input", "words=1"), ("ls",)):
+        assert "durum.db is damaged" in refused(durum(*call, code=4))
+
+
 # --- parked and resumed -------------------------------------------------------------------------------------------------
 
 
@@ -230,9 +248,9 @@ def test_a_signal_parks_the_run_and_the_printed_command_resumes_it(stop: signal.
     process = durum.begin("run", "slow.py", *store)
     wait_for(process, "second: started")
     process.send_signal(stop)
-    out, err = process.communicate()
-    assert process.returncode == 3, err
-    run_id, status, *lines = out.splitlines()
+    parked = ended(process)
+    assert parked.code == 3, parked
+    run_id, status, *lines = parked.out.splitlines()
     assert status == "interrupted, 1 of 2 states completed"
     assert f"resume   durum resume {run_id} --with slow.py --store 'sqlite:///my runs.db'" in [line.strip() for line in lines]
     assert durum("show", run_id, "--json", *store).json["status"] == "interrupted"
@@ -253,11 +271,11 @@ def test_a_background_job_of_a_shell_stops_at_sigterm_too(durum: CommandLine) ->
         signal.signal(signal.SIGINT, before)
     wait_for(process, "second: started")
     process.send_signal(signal.SIGTERM)
-    out, err = process.communicate()
-    assert process.returncode == 3, err
-    assert '"status":"interrupted"' in out
-    assert '"resume":"durum resume ' in out
-    assert "resume it with: durum resume " in err
+    parked = ended(process)
+    assert parked.code == 3, parked
+    assert parked.json["status"] == "interrupted"
+    assert parked.json["resume"].startswith("durum resume ")
+    assert f"resume it with: {parked.json['resume']}\n" in parked.err
 
 
 def test_an_effect_of_unknown_outcome_parks_the_run_until_someone_looked(durum: CommandLine) -> None:
@@ -283,7 +301,7 @@ def test_a_killed_run_is_resumed_with_configured_code(durum: CommandLine) -> Non
     run_id = durum("ls", "--json").lines[0]["run_id"]
     assert "is being driven by" in refused(durum("resume", run_id, "--with", "slow.py", code=2))
     process.kill()
-    process.communicate()
+    ended(process)
     assert durum("show", run_id, "--json").json["status"] == "interrupted"
     durum.write("go", "")
     durum.write("pyproject.toml", '[tool.durum]\nworkflows = ["slow.py"]\n')
@@ -299,7 +317,7 @@ def test_resume_without_code_says_what_to_type(durum: CommandLine) -> None:
     process = durum.begin("run", "slow.py")
     wait_for(process, "second: started")
     process.kill()
-    run_id = process.communicate()[0].split()[0]
+    run_id = ended(process).out.split()[0]
     assert f"durum resume {run_id} --with FILE.py" in refused(durum("resume", run_id, code=2))
     assert "notes.py" in refused(durum("resume", run_id, "--with", "notes.py", code=2))
     unknown = "01890a5d-ac96-774b-bcce-b302099a8057"
@@ -307,7 +325,7 @@ def test_resume_without_code_says_what_to_type(durum: CommandLine) -> None:
 
 
 def test_a_reader_that_went_away_does_not_stop_the_run(durum: CommandLine) -> None:
-    """``durum run ... | head -1`` still completes."""
+    """``durum run ... | head -1`` comes to its end, and its exit code tells which."""
     durum.write("slow.py", SLOW)
     process = durum.begin("run", "slow.py")
     wait_for(process, "second: started")
@@ -315,6 +333,6 @@ def test_a_reader_that_went_away_does_not_stop_the_run(durum: CommandLine) -> No
     assert process.stderr is not None
     process.stdout.close()
     process.stderr.close()
-    durum.write("go", "")
-    assert process.wait() == 0
-    assert durum("ls", "--json").lines[0]["status"] == "completed"
+    durum.write("go", "and fail")
+    assert process.wait(SECONDS) == 1
+    assert durum("ls", "--json").lines[0]["status"] == "failed"

@@ -33,15 +33,16 @@ class InstantClock:
 
 
 class FixedEntropy:
-    """Chance that is always the same."""
+    """Chance that is always the same: bytes that count up, or never change if ``counts`` is False."""
 
-    def __init__(self, uniform: float = 0.5) -> None:
+    def __init__(self, uniform: float = 0.5, *, counts: bool = True) -> None:
         self._uniform = uniform
+        self._counts = counts
         self._drawn = 0
 
     def random_bytes(self, n: int) -> bytes:
-        """Return bytes that count up, so that two draws differ."""
-        self._drawn += 1
+        """Return the next bytes."""
+        self._drawn += self._counts
         return self._drawn.to_bytes(n, "big")
 
     def uniform(self) -> float:

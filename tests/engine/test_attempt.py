@@ -22,15 +22,15 @@ ONE = RunConfig(max_concurrency=1)
 AGAIN = Retry(attempts=3, delay=timedelta(0), jitter=0)
 
 
-def raising(raise_it: Callable[[], NoReturn], retry: Retry | None = None) -> Workflow:
+def raising(raise_it: Callable[[], NoReturn]) -> Workflow:
     """Return a workflow whose one step raises."""
     flow = Workflow("raising")
 
-    async def step(io: Io) -> int:
+    @flow.step
+    async def bad(io: Io) -> int:
         await io.now()
         raise_it()
 
-    flow.step(name="bad", **({"retry": retry} if retry else {}))(step)
     return flow
 
 

@@ -39,21 +39,22 @@ def test_a_killed_owners_run_is_adopted_at_once(tmp_path: Path) -> None:
     """After ``kill -9`` nothing has to time out, what it appended is there, and its lock file goes."""
     path = tmp_path / "durum.db"
     with workers(1, path) as (owner,):
-        assert owner.ask("claim", RUN, True) == [0, 1]
+        assert owner.ask("claim", RUN, "create") == [0, 1]
         assert owner.ask("append", RUN, 1, "one", "two") == 2
         with pytest.raises(RunOwnedError, match=f"process {owner.process.pid} on "):
             claim(path)
         owner.kill()
         assert claim(path) == 2
     assert list((tmp_path / "durum.db.workers").iterdir()) == []
-    assert len(asyncio.run(SqliteStore(path).read_range(RUN))) == 2
+    with workers(1, path) as (reader,):
+        assert reader.ask("read", RUN) == ["one", "two"]
 
 
 def test_a_stopped_owner_is_not_robbed(tmp_path: Path) -> None:
     """A process under SIGSTOP still lives: it may go on any moment and believes it owns the run."""
     path = tmp_path / "durum.db"
     with workers(1, path) as (owner,):
-        owner.ask("claim", RUN, True)
+        owner.ask("claim", RUN, "create")
         owner.stop()
         with pytest.raises(RunOwnedError):
             claim(path)
@@ -66,7 +67,7 @@ def test_a_child_does_not_keep_its_dead_parent_alive(tmp_path: Path, how: str) -
     """Neither a forked child nor a program that was started holds on to the lock."""
     path = tmp_path / "durum.db"
     with workers(1, path) as (owner,):
-        owner.ask("claim", RUN, True)
+        owner.ask("claim", RUN, "create")
         child = owner.have_child(how)
         with pytest.raises(RunOwnedError):
             claim(path)

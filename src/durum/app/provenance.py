@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
+import os
 import platform
 import shutil
 import subprocess
 import sys
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from durum.core.canonical import digest_bytes
 from durum.core.manifest import BuildProvenance
+from durum.workflow.code_digest import unwrapped
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from durum.core.plan import PlanShape
+    from durum.core.plan import ExecutionPlan, PlanShape
 
 ENV_ALLOWLIST = (
     "HOME",
@@ -38,19 +40,32 @@ _GIT_SECONDS = 5
 
 def provenance(shape: PlanShape, folder: Path) -> BuildProvenance:
     """Return what is known of the code in ``folder`` and of the Python that runs it."""
-    lock = _lock_file(folder)
+    lock_file, lock_hash = _lock(folder)
     commit, dirty = _git(folder)
     return BuildProvenance(
         git_commit=commit,
         git_dirty=dirty,
-        lock_hash=None if lock is None else digest_bytes(lock.read_bytes()),
-        lock_file=None if lock is None else lock.name,
+        lock_hash=lock_hash,
+        lock_file=lock_file,
         interpreter=f"{platform.python_implementation()} {platform.python_version()}",
         platform=f"{sys.platform}-{platform.machine()}",
         durum_version=durum_version(),
         env_allowlist=ENV_ALLOWLIST,
         step_digests={node.id: node.digest for node in shape.nodes if node.digest is not None},
     )
+
+
+def code_folder(plan: ExecutionPlan) -> Path:
+    """Return the folder of the file a plan's first step is written in; the working directory where there is no such file."""
+    for node in plan.states:
+        function = unwrapped(getattr(node.state, "function", None))[1]
+        try:
+            file = Path(inspect.getfile(type(node.state) if function is None else function))
+        except (OSError, TypeError):
+            continue
+        if file.is_file():
+            return file.absolute().parent
+    return Path.cwd()
 
 
 @cache
@@ -64,23 +79,27 @@ def durum_version() -> str:
         return "unknown"
 
 
-def _lock_file(folder: Path) -> Path | None:
+def _lock(folder: Path) -> tuple[str | None, str | None]:
+    """Return name and hash of the nearest lock file upwards, as far as the repository goes."""
     for place in (folder, *folder.parents):
         for name in _LOCK_FILES:
-            if (place / name).is_file():
-                return place / name
+            try:
+                return name, digest_bytes((place / name).read_bytes())
+            except OSError:  # not there, or not for us to read
+                continue
         if (place / ".git").exists():
-            return None
-    return None
+            break
+    return None, None
 
 
 def _git(folder: Path) -> tuple[str | None, bool | None]:
-    """Return (commit, whether tracked files differ from it); (None, None) where there is no repository or no git."""
+    """Return (commit, whether tracked files differ from it); None for what is not known."""
     if shutil.which("git") is None or not any((place / ".git").exists() for place in (folder, *folder.parents)):
         return None, None
     status = _git_says(folder, "status", "--porcelain=v2", "--branch", "--untracked-files=no")
-    if status is None:
-        return None, None
+    if status is None:  # git asks who owns it, for a status can start programs its settings name; reading the commit cannot
+        commit = _git_says(folder, "-c", "safe.directory=*", "rev-parse", "--verify", "--quiet", "HEAD")
+        return (None if commit is None else commit.strip()), None
     commit = None
     dirty = False
     for line in status.splitlines():
@@ -92,12 +111,14 @@ def _git(folder: Path) -> tuple[str | None, bool | None]:
 
 
 def _git_says(folder: Path, *arguments: str) -> str | None:
-    command = ["git", "-c", "safe.directory=*", "-c", "core.fsmonitor=false", "-C", str(folder), *arguments]
+    settings = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}  # a hook's speak of its own
+    command = ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-C", str(folder), *arguments]
     try:
         done = subprocess.run(
             command,
             capture_output=True,
             check=True,
+            env=settings | {"LC_ALL": "C"},
             timeout=_GIT_SECONDS,
             text=True,
             errors="replace",

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import contextvars
 import os
 import tempfile
 import threading
+import time
 import uuid
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import msgspec
 
 from durum.app import wiring
-from durum.app.provenance import provenance
+from durum.app.provenance import code_folder, provenance
 from durum.app.targets import configured_targets, load_target, load_workflows
 from durum.core.canonical import canonical_json, digest, digest_bytes, normalized
 from durum.core.config import RunConfig
@@ -28,10 +32,12 @@ from durum.engine.recovery import LoadedRun, load_run
 from durum.engine.snapshots import Snapshots
 from durum.engine.system import SystemClock, SystemEntropy
 from durum.errors import (
+    ConfigError,
     CorruptionError,
     InvalidIdError,
     NotFoundError,
     RunExistsError,
+    RunOwnedError,
     SecretsDetectedError,
     StoreUnavailableError,
     TargetError,
@@ -51,6 +57,8 @@ T = TypeVar("T")
 Code = Workflow | ExecutionPlan | str
 
 _SHORTEST_PREFIX = 4
+_ATTACH_TRIES = 100
+_ATTACH_SECONDS = 0.02
 _LS_HINT = "list the runs of this store with: durum ls"
 
 
@@ -99,14 +107,31 @@ class Durum:
         workflow, plan = _resolve(code)
         context = _plain_context(inputs or {}) if workflow is None else workflow.parse_inputs(inputs or {}, texts=texts)
         identity = self._new_id(run_id, key, plan)
-        if key is not None and _wait(self._store.head(identity)) is not None:
-            return {**self.show(identity), "attached": True}
+        if key is not None and self._is_begun(identity):
+            return self._attached(identity)
         manifest = self._manifest(workflow, plan, context, config or RunConfig())
         run = StartRun(identity, manifest, plan, context)
         engine = self._engine(workflow, watcher)
         started = None if on_started is None else (lambda: on_started(identity))
-        _wait(engine.start(run, started))
+        try:
+            _wait(engine.start(run, started))
+        except (RunExistsError, RunOwnedError):
+            if key is None:
+                raise
+            return self._attached(identity)  # another process was faster with the same key
         return self.show(identity)
+
+    def _is_begun(self, run_id: str) -> bool:
+        """Tell whether a run has a first event; one whose process died before that may be started again."""
+        head = _wait(self._store.head(run_id))
+        return head is not None and head.seq > 0
+
+    def _attached(self, run_id: str) -> JsonObject:
+        for _ in range(_ATTACH_TRIES):
+            if self._is_begun(run_id):
+                break
+            time.sleep(_ATTACH_SECONDS)  # whoever claimed it is about to append its first event
+        return {**self.show(run_id), "attached": True}
 
     def resume(
         self, run_id: str, code: Code | None = None, *, repeat: str | None = None, watcher: Watcher | None = None
@@ -131,9 +156,11 @@ class Durum:
     def _new_id(self, run_id: str | None, key: str | None, plan: ExecutionPlan) -> str:
         if run_id is not None:
             identity = str(RunId.parse(run_id))
-            if _wait(self._store.head(identity)) is not None:
+            if self._is_begun(identity):
                 raise RunExistsError(identity)
             return identity
+        if key == "":
+            raise ConfigError("the invocation key is empty; give each job a key of its own, or none")
         if key is not None:  # only the digest of the key is in the id; the key itself is stored nowhere
             return str(uuid.uuid5(uuid.NAMESPACE_OID, digest({"key": key, "op_id": plan.op_id})))
         return str(RunId.new(self._clock.now_ms(), self._entropy.random_bytes(10)))
@@ -147,7 +174,7 @@ class Durum:
             op_version="1" if workflow is None else workflow.version,
             input_params=msgspec.Raw(canonical_json(context)),
             run_config=config,
-            build=provenance(shape, Path.cwd()),
+            build=provenance(shape, code_folder(plan)),
             plan_id=digest_bytes(shape_bytes(shape)),
             allow=allow,
         )
@@ -275,7 +302,8 @@ class Durum:
                 return matches[0]
             if matches:
                 raise NotFoundError("single run", run_id, f"{len(matches)} runs begin so; type more of it") from None
-            raise NotFoundError("run", run_id, _LS_HINT) from None
+            short = f"a beginning needs {_SHORTEST_PREFIX} characters or more; " if len(text) < _SHORTEST_PREFIX else ""
+            raise NotFoundError("run", run_id, short + _LS_HINT) from None
 
     def _load(self, run_id: str) -> LoadedRun:
         return _wait(load_run(self._store, self._reader, self._find(run_id)))
@@ -338,18 +366,29 @@ def _wait(work: Coroutine[Any, Any, T]) -> T:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(work)
-    result: list[T] = []
-    raised: list[BaseException] = []
+    done: Future[T] = Future()
+    under_way: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = []
+
+    async def main() -> T:
+        task = asyncio.current_task()
+        assert task is not None
+        under_way.append((asyncio.get_running_loop(), task))
+        return await work
 
     def run() -> None:
         try:
-            result.append(asyncio.run(work))
+            done.set_result(asyncio.run(main()))
         except BaseException as error:  # noqa: BLE001 - carried over to the caller's thread
-            raised.append(error)
+            done.set_exception(error)
 
-    thread = threading.Thread(target=run, name="durum")
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(run,), name="durum")
     thread.start()
-    thread.join()
-    if raised:
-        raise raised[0]
-    return result[0]
+    try:
+        return done.result()
+    except KeyboardInterrupt:  # a notebook's stop button: end the run as Ctrl-C does elsewhere, do not leave it behind
+        with contextlib.suppress(RuntimeError):  # the loop may be closed already
+            for loop, task in under_way:
+                loop.call_soon_threadsafe(task.cancel)
+        raise
+    finally:
+        thread.join()

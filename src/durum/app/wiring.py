@@ -28,9 +28,8 @@ def store_path(url: str) -> Path:
         ConfigError: the URL names no store this version has.
     """
     path = url.removeprefix(_SQLITE)
-    if path == url or not path or path.endswith("/"):
-        message = f"store {url!r} is not a store this version has; use sqlite:///PATH or memory://"
-        raise ConfigError(message)
+    if path in {url, "", ":memory:"} or path.endswith("/") or "\0" in path:
+        raise ConfigError(f"store {url!r} is not a store this version has; use sqlite:///PATH or memory://")
     return Path(path)
 
 
@@ -40,7 +39,7 @@ def open_store(url: str, *, create: bool) -> Store:
         from durum.stores.memory import MemoryStore  # noqa: PLC0415 - one store is enough to load
 
         return MemoryStore()
-    path = store_path(url)
+    path = store_path(url).absolute()  # a step may change the working directory
     from durum.stores.sqlite import SqliteStore  # noqa: PLC0415
 
     return SqliteStore(path, create=create)

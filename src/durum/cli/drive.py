@@ -13,11 +13,12 @@ from durum.cli.outcome import Outcome, resume_command
 from durum.cli.verb import ExitCode, Session, verb
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from durum.app.service import Durum
     from durum.core.canonical import JsonObject
     from durum.core.events import Envelope
+    from durum.workflow.authoring import Workflow
 
 _TARGET_HELP = "The workflow: file.py, file.py:name or package.module:name."
 
@@ -40,38 +41,44 @@ def run(  # noqa: PLR0913, PLR0917 - the options of a run
     ] = "normal",
 ) -> int:
     """Start a run and drive it until it ends or parks."""
-    from durum.app.targets import load_target
     from durum.cli.inputs import read_inputs
     from durum.core.config import RunConfig
+
+    _check_identity(run_id, key)
+    config = RunConfig(
+        event_profile=events, max_concurrency=max_concurrency, skip_tags=tuple(skip_tag or ()), fail_fast=fail_fast
+    )
+    inputs = read_inputs(input_ or (), input_file)
+    workflow = _load(session, target, inputs)
+
+    def go(driving: _Drive) -> JsonObject:
+        return driving.service.start(
+            workflow, inputs, texts=True, run_id=run_id, key=key, config=config, watcher=driving.watcher
+        )
+
+    with session.open(create=True) as service:
+        return _Drive(session, service, target).drive(go)
+
+
+def _check_identity(run_id: str | None, key: str | None) -> None:
     from durum.core.ids import RunId
     from durum.errors import ConfigError
 
     if run_id is not None and key is not None:
         raise ConfigError("--run-id and --key both choose the run's id; give one of them")
     if run_id is not None:
-        run_id = RunId.parse(run_id)
-    config = RunConfig(
-        event_profile=events, max_concurrency=max_concurrency, skip_tags=tuple(skip_tag or ()), fail_fast=fail_fast
-    )
-    inputs = read_inputs(input_ or (), input_file)
-    with session.streams.aside():  # before the store is opened: a mistyped target leaves nothing behind
+        RunId.parse(run_id)
+
+
+def _load(session: Session, target: str, inputs: Mapping[str, object]) -> Workflow:
+    """Load and check a workflow and its inputs before the store is opened: a mistake leaves nothing behind."""
+    from durum.app.targets import load_target
+
+    with session.streams.aside():
         workflow = load_target(target)
         workflow.plan()
         workflow.parse_inputs(inputs, texts=True)
-
-    def go(driving: _Drive) -> JsonObject:
-        return driving.service.start(
-            workflow,
-            inputs,
-            texts=True,
-            run_id=run_id,
-            key=key,
-            config=config,
-            watcher=driving.watcher,
-        )
-
-    with session.open(create=True) as service:
-        return _Drive(session, service, target).drive(go)
+    return workflow
 
 
 @verb
@@ -162,7 +169,7 @@ def _sigterm_interrupts() -> Iterator[None]:
     """Let SIGTERM end a run as Ctrl-C does: what is under way is given up, the log closed, the run handed back."""
     before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     interrupt = signal.getsignal(signal.SIGINT)
-    if False:  # a shell starts background jobs so; then SIGTERM would be ignored as well
+    if interrupt is signal.SIG_IGN:  # a shell starts background jobs so; then SIGTERM would be ignored as well
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield

@@ -70,31 +70,27 @@ def decide(state: RunState, now_ms: int) -> list[Command]:
         for position in state.undecided
         if position not in state.doomed
     ]
+    if commands:  # what these change decides who may enter
+        return commands
     if state.paused is not None:
-        return commands or ([] if state.open else [ParkRun()])
-    commands += _entries(state, now_ms)
-    if not commands and not state.open:
-        commands.append(_rest(state))
-    return commands
+        return [] if state.open else [ParkRun()]
+    return _entries(state, now_ms) or ([] if state.open else [_rest(state)])
 
 
 def _entries(state: RunState, now_ms: int) -> list[Command]:
-    """Return the entries there is room for; a state with a tag to skip takes no room."""
+    """Return the entries there is room for; before any of them, the skips of tagged states, for these make others ready."""
+    ready: list[int] = [position for position in state.ready if position not in state.doomed] if state.doomed else state.ready
     skip_tags = frozenset(state.config.skip_tags)
-    room = state.config.max_concurrency - len(state.open)
-    due = [position for position in sorted(state.waiting) if (state.states[position].due_ms or 0) <= now_ms]
-    found: list[Command] = []
-    for position in sorted((*state.ready, *due)) if due else state.ready:
-        if position in state.doomed:
-            continue
-        if skip_tags and not skip_tags.isdisjoint(state.plan.nodes[position].meta.tags):
-            found.append(SkipState(position, SkipReason.TAG, None))
-        elif room > 0:
-            room -= 1
-            found.append(EnterState(position, state.states[position].attempt + 1))
-        elif not skip_tags:
-            break
-    return found
+    if skip_tags:
+        nodes = state.plan.nodes
+        skips = [position for position in ready if not skip_tags.isdisjoint(nodes[position].meta.tags)]
+        if skips:
+            return [SkipState(position, SkipReason.TAG, None) for position in skips]
+    due = [position for position in state.waiting if (state.states[position].due_ms or 0) <= now_ms]
+    due = [position for position in due if position not in state.doomed]
+    room = max(0, state.config.max_concurrency - len(state.open))
+    entered = sorted((*ready, *due)) if due else ready
+    return [EnterState(position, state.states[position].attempt + 1) for position in entered[:room]]
 
 
 def _rest(state: RunState) -> Command:

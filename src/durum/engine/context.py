@@ -120,7 +120,7 @@ class ContextOverlay:
 
     def _look(self, key: str) -> bytes | None:
         if key not in self._reads:
-            item = self._base.find(key)
+            item = self._base.find(ContextKey(key))
             self._reads[key] = None if item is None else map_row(item)[1]
         return self._reads[key]
 

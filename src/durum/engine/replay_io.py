@@ -170,9 +170,9 @@ class ReplayIo:
         return payload_id
 
     async def get_recorded_fact(self, key: str) -> str | None:
-        """Return the artifact id bound to a key."""
+        """Return the artifact id bound to a key; what this very attempt bound is there once it was bound."""
         fact = self._find(key)
-        if fact is None:
+        if fact is None or (key in self._own and key not in self.used):
             return None
         self.used[key] = fact.payload_id
         return fact.payload_id

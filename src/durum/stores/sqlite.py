@@ -43,8 +43,8 @@ class SqliteStore:
     """
 
     def __init__(self, path: Path, *, create: bool = True) -> None:
-        self._path = path
         self._connection: sqlite3.Connection | None = open_database(path, create=create)
+        self._path = path = path.absolute()  # the working directory may change
         self._files = ArtifactFiles(path.with_name(path.name + ".artifacts"))
         self._locks = path.with_name(path.name + ".workers")
         self._lock: WorkerLock | None = None

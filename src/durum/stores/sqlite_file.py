@@ -46,7 +46,7 @@ def _make(path: Path) -> None:
     make_folder(path.parent)
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        connection = sqlite3.connect(fresh, isolation_level=None)
+        connection = sqlite3.connect(fresh.absolute(), isolation_level=None)
         try:
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
@@ -72,22 +72,24 @@ def _check_header(path: Path) -> None:
     """
     wal = path.with_name(path.name + "-wal")
     wal_is_there = wal.exists()
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
+    connection: sqlite3.Connection | None = None
     try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
         (application_id,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         _check_identity(path, application_id, version)
         if not wal_is_there:
-            connection.execute("SELECT run_no FROM runs LIMIT 1").fetchone()
-    except sqlite3.OperationalError as error:
-        raise StoreUnavailableError(str(path), f"{error}; check its permissions or choose another with --store") from error
+            connection.execute("SELECT * FROM runs LIMIT 1").fetchone()
     except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
+        code = error.sqlite_errorcode & 0xFF  # without the extended part
+        if code == sqlite3.SQLITE_NOTADB:
             raise ForeignStoreError(str(path), "is no SQLite database") from error
+        if code not in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR}:
+            raise StoreUnavailableError(str(path), f"{error}; check its permissions or choose another with --store") from error
         if not (wal_is_there or wal.exists()):  # else pages may be missing that are still in the log
             raise CorruptionError(f"store {path}", str(error)) from error
     finally:
-        connection.close()
+        _close(connection)
 
 
 def _check_identity(path: Path, application_id: int, version: int) -> None:
@@ -101,7 +103,7 @@ def _check_identity(path: Path, application_id: int, version: int) -> None:
 def _connect(path: Path) -> sqlite3.Connection:
     connection: sqlite3.Connection | None = None
     try:
-        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(path.absolute(), timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         (application_id,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         _check_identity(path, application_id, version)
@@ -109,7 +111,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = FULL")
         if sys.platform == "darwin":
             connection.execute("PRAGMA fullfsync = ON")
-        connection.execute("SELECT run_no FROM runs LIMIT 1").fetchone()
+        connection.execute("SELECT * FROM runs LIMIT 1").fetchone()
     except sqlite3.OperationalError as error:
         _close(connection)
         raise StoreUnavailableError(str(path), f"{error}; check its permissions or choose another with --store") from error

@@ -15,7 +15,7 @@ from durum.core.plan import DependencyEdge, ExecutionPlan, PlanNode, StateNode
 from durum.errors import InvalidIdError, WorkflowDefinitionError
 from durum.workflow.code_digest import code_digest
 from durum.workflow.inputs import Inputs
-from durum.workflow.options import StepOptions, did_you_mean, problem, wrong_key, wrong_texts
+from durum.workflow.options import StepOptions, did_you_mean, in_order, problem, wrong_key, wrong_texts
 from durum.workflow.retry import Retry
 from durum.workflow.signature import Signature, read_signature
 from durum.workflow.step import StepState
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_HINTS = {"io": "annotate it, as in io: Io", "self": "a step is a function, not a method"}
+_MOST_NAMED = 20
 
 
 class StepDefinition(msgspec.Struct, frozen=True):
@@ -74,12 +77,11 @@ class Workflow:
             raise WorkflowDefinitionError(name, f"has version={version!r}; give a text, such as version='{version}'")
         self.version = version
         self.inputs = Inputs(name, inputs)
-        self.commands = tuple(exec)
-        self.private_hosts = tuple(private_hosts)
+        self.commands = in_order(exec)
+        self.private_hosts = in_order(private_hosts)
         self.transports = dict(transports or {})
         self._steps: dict[str, StepDefinition] = {}
-        self._keys: dict[str, str] = {}  # declared context key -> how it merges
-        self._appended: set[str] = set()
+        self._merges: dict[str, str] = {}  # declared context key -> how it merges
 
     # --- declaring --------------------------------------------------------------------------------------------------
 
@@ -89,11 +91,8 @@ class Workflow:
             raise WorkflowDefinitionError(self.name, f"key {name} cannot merge by {merge!r}; use 'append' or 'error'")
         if reason := wrong_key(name):
             raise WorkflowDefinitionError(self.name, reason)
-        if name in self._keys:
-            raise WorkflowDefinitionError(self.name, f"key {name!r} is declared twice; declare it once")
-        self._keys[name] = merge
-        if merge == "append":
-            self._appended.add(name)
+        if self._merges.setdefault(name, merge) != merge:
+            raise WorkflowDefinitionError(self.name, f"key {name!r} is declared twice, with different merges; keep one")
 
     @overload
     def step(self, function: Callable[P, R], /) -> Callable[P, R]: ...
@@ -131,11 +130,11 @@ class Workflow:
             function=function,
             signature=signature,
             writes=writes or (step if signature.gives else None),
-            effects=SideEffectKind(options.get("effects", natural)),
-            tags=tuple(options.get("tags", ())),
+            effects=SideEffectKind(options.get("effects") or natural),
+            tags=in_order(options.get("tags", ())),
             retry=options.get("retry"),
             timeout=timeout,
-            after=tuple(item if isinstance(item, str) else self._name_of(step, item) for item in options.get("after", ())),
+            after=tuple(self._name_of(step, item) for item in options.get("after", ())),
             idempotency=options.get("idempotency"),
             blocking=options.get("blocking", False) or (timeout is not None and not signature.is_async),
             version=options.get("version", ""),
@@ -144,7 +143,9 @@ class Workflow:
     def _refuse(self, step: str, reason: str) -> WorkflowDefinitionError:
         return WorkflowDefinitionError(self.name, f"step {step} {reason}")
 
-    def _name_of(self, step: str, function: Callable[..., Any]) -> str:
+    def _name_of(self, step: str, function: Callable[..., Any] | str) -> str:
+        if isinstance(function, str):
+            return function
         for definition in self._steps.values():
             if definition.function is function:
                 return definition.name
@@ -169,9 +170,14 @@ class Workflow:
             after = self._state_id(definition.name)
             edges += [DependencyEdge(self._state_id(dep), after) for dep in self._dependencies(definition, writers)]
         states = tuple(self._state_node(definition) for definition in self._steps.values())
-        plan = ExecutionPlan(self.name, states, tuple(edges), {key: "append" for key in self._appended})
+        plan = ExecutionPlan(
+            self.name, states, tuple(edges), {key: how for key, how in self._merges.items() if how == "append"}
+        )
         _ = plan.shape
         return plan
+
+    def _appends(self, key: str | None) -> bool:
+        return key is not None and self._merges.get(key) == "append"
 
     def _state_id(self, step: str) -> str:
         return str(StateId(f"{self.name}.{step}.main"))
@@ -181,40 +187,48 @@ class Workflow:
         for definition in self._steps.values():
             if definition.writes is None:
                 continue
-            if definition.writes in self.inputs.names and definition.writes not in self._appended:
+            if definition.writes in self.inputs.names and not self._appends(definition.writes):
                 raise self._refuse(
                     definition.name, f"writes {definition.writes!r}, which is an input; give writes= another key"
                 )
             earlier = writers.setdefault(definition.writes, [])
-            if earlier and definition.writes not in self._appended:
+            if earlier and not self._appends(definition.writes):
                 key = definition.writes
                 reason = (
                     f"writes {key!r}, as step {earlier[0]} does; give it another key or declare key({key!r}, merge='append')"
                 )
                 raise self._refuse(definition.name, reason)
             earlier.append(definition.name)
+        for key in self._merges:
+            if key not in writers and (hint := did_you_mean(key, writers)):
+                raise WorkflowDefinitionError(self.name, f"key {key!r} is declared, but no step writes it{hint}")
         return writers
 
     def _dependencies(self, definition: StepDefinition, writers: Mapping[str, list[str]]) -> list[str]:
         deps: dict[str, None] = {}
         for parameter in definition.signature.parameters:
             sources = writers.get(parameter.name, [])
-            if definition.name in sources and parameter.name in self._appended:
+            if definition.name in sources and self._appends(parameter.name):
                 sources = sources[: sources.index(definition.name)]  # a list it adds to itself: what was added before
             elif not sources and parameter.name not in self.inputs.names and parameter.required:
                 raise self._refuse(definition.name, self._nobody_gives(parameter.name, writers))
             deps.update(dict.fromkeys(sources))
         for step in definition.after:
             if step not in self._steps:
-                raise self._refuse(definition.name, f"waits for {step!r}, which is no step")
+                raise self._refuse(definition.name, f"waits for {step!r}, which is no step{did_you_mean(step, self._steps)}")
             deps[step] = None
         return list(deps)
 
     def _nobody_gives(self, name: str, writers: Mapping[str, list[str]]) -> str:
+        if name in self._steps:
+            gives = self._steps[name].writes
+            instead = "returns nothing" if gives is None else f"writes {gives!r}"
+            return f"asks for {name!r}, but step {name} {instead}; wait for it with after=, or give it that key"
+        if name in _HINTS:
+            return f"asks for {name!r}, which is no input and no step's key; {_HINTS[name]}"
         known = [*self.inputs.names, *writers]
-        close = get_close_matches(name, known, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known) or 'none'}"
-        return f"asks for {name!r}, which is no input and no step's key; {hint}"
+        hint = did_you_mean(name, known, f"; known are {', '.join(known[:_MOST_NAMED]) or 'none'}")
+        return f"asks for {name!r}, which is no input and no step's key{hint}"
 
     def _state_node(self, definition: StepDefinition) -> StateNode:
         meta = StateMeta(tags=definition.tags, side_effects=definition.effects, idempotency=definition.idempotency)
@@ -224,7 +238,7 @@ class Workflow:
             signature=definition.signature,
             state_meta=meta,
             writes=definition.writes,
-            appends=definition.writes in self._appended,
+            appends=self._appends(definition.writes),
             blocking=definition.blocking,
             retry=definition.retry,
         )

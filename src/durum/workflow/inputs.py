@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import typing
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from durum.core.canonical import canonical_json, decode_json, parse_json
-from durum.core.secrets import find_secret
+from durum.core.secrets import find_secret, redact_text
 from durum.errors import CanonicalJsonError, InvalidInputError, SecretsDetectedError, WorkflowDefinitionError
+from durum.workflow.options import did_you_mean, wrong_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pydantic import BaseModel
+    from durum.core.canonical import JsonObject
+    from durum.workflow.models import InputModel
 
-    from durum.core.canonical import JsonObject, JsonValue
+_MAX_PROBLEM_CHARACTERS = 300
 
 
 class Inputs:
@@ -24,11 +25,19 @@ class Inputs:
     def __init__(self, workflow: str, declared: type | None) -> None:
         self._workflow = workflow
         self._declared = declared
-        self.names: tuple[str, ...] = tuple(typing.get_type_hints(declared)) if declared is not None else ()
-        if declared is not None and hasattr(declared, "model_fields"):
-            self.names = tuple(declared.model_fields)
-        elif declared is not None and not typing.is_typeddict(declared):
-            raise WorkflowDefinitionError(workflow, f"inputs={declared!r} is neither a pydantic model nor a TypedDict")
+        self._made: InputModel | None = None
+        self.names: tuple[str, ...] = () if declared is None else self._names(declared)
+        for name in self.names:
+            if reason := wrong_key(name):
+                raise WorkflowDefinitionError(workflow, f"declares the input {reason}")
+
+    def _names(self, declared: object) -> tuple[str, ...]:
+        if isinstance(declared, type) and hasattr(declared, "__required_keys__"):  # that of typing_extensions is one too
+            return tuple(declared.__annotations__)
+        is_root = getattr(declared, "__pydantic_root_model__", False)
+        if isinstance(declared, type) and hasattr(declared, "model_fields") and not is_root:
+            return tuple(declared.model_fields)
+        raise WorkflowDefinitionError(self._workflow, f"inputs={declared!r} is neither a pydantic model nor a TypedDict")
 
     def convert(self, given: Mapping[str, object], *, texts: bool) -> JsonObject:
         """Return the inputs as JSON, defaults filled in. ``texts``: values were typed on a command line.
@@ -36,71 +45,71 @@ class Inputs:
         Raises:
             InvalidInputError: some are missing, unknown or of the wrong type; all of them are named.
             SecretsDetectedError: one holds a secret.
+            WorkflowDefinitionError: the declaration itself cannot be used.
         """
-        unknown = [self._unknown(name) for name in given if name not in self.names]
-        if unknown:
-            raise InvalidInputError(self._workflow, unknown)
+        problems = [self._unknown(str(name)) for name in given if name not in self.names]
         if self._declared is None:
+            if problems:
+                raise InvalidInputError(self._workflow, problems)
             return {}
         model = self._model()
-        values = {name: self._typed(model, name, value) for name, value in given.items()} if texts else dict(given)
-        return self._clean(self._validated(model, values))
+        values = {name: value for name, value in given.items() if name in self.names}
+        if texts:
+            values = {name: _typed(model, name, value) for name, value in values.items()}
+        found = self._problems(model, values, texts=texts)
+        if problems or found:
+            raise InvalidInputError(self._workflow, [*problems, *found])
+        return self._clean(model, values, texts=texts)
 
     def _unknown(self, name: str) -> str:
-        close = get_close_matches(name, self.names, n=1)
-        if close:
-            return f"{name} is not declared; did you mean {close[0]}?"
-        return f"{name} is not declared; " + (f"declared are {', '.join(self.names)}" if self.names else "it declares none")
+        declared = f"; declared are {', '.join(self.names)}" if self.names else "; it declares none"
+        return f"{name} is not declared{did_you_mean(name, self.names, declared)}"
 
-    def _model(self) -> type[BaseModel]:
-        from pydantic import BaseModel, ConfigDict, create_model  # noqa: PLC0415 - loaded only where inputs are declared
+    def _model(self) -> InputModel:
+        if self._made is None:
+            from durum.workflow.models import InputModel  # noqa: PLC0415 - pydantic is loaded only where inputs are declared
 
-        declared: Any = self._declared
-        if issubclass(declared, BaseModel):
-            model: type[BaseModel] = declared
-            return model
-        fields: dict[str, Any] = {
-            name: (annotation, ...) if name in declared.__required_keys__ else (annotation, None)
-            for name, annotation in typing.get_type_hints(declared).items()
-        }
-        return create_model(declared.__name__, __config__=ConfigDict(extra="forbid"), **fields)
+            try:
+                self._made = InputModel(self._declared)
+            except Exception as error:  # annotations are expressions; evaluating them can raise anything
+                reason = f"inputs={getattr(self._declared, '__name__', self._declared)} cannot be used: {error}"
+                raise WorkflowDefinitionError(self._workflow, reason) from error
+        return self._made
 
-    @staticmethod
-    def _typed(model: type[BaseModel], name: str, text: object) -> object:
-        """Return a typed value for what was typed: text stays text where text is asked for, else it is JSON if it can be."""
-        field = model.model_fields[name]
-        if field.annotation is str or not isinstance(text, str):
-            return text
+    def _problems(self, model: InputModel, values: Mapping[str, object], *, texts: bool) -> list[str]:
         try:
-            value = parse_json(text)
-        except CanonicalJsonError:
-            return text
-        wants_text = str in typing.get_args(field.annotation)
-        return text if wants_text and not isinstance(value, dict | list) and value is not None else value
+            found = model.problems(values, typed=texts)
+        except CanonicalJsonError as error:  # what was typed is not UTF-8
+            return [f"{error.path.removeprefix('$.')}: {error.reason}"]
+        lines = []
+        for place, reason, shown in found:
+            given = "" if shown is None else f" (given {shown})"
+            lines.append(redact_text(f"{place}: {reason[:1].lower()}{reason[1:]}{given}")[:_MAX_PROBLEM_CHARACTERS])
+        return lines
 
-    def _validated(self, model: type[BaseModel], values: Mapping[str, object]) -> object:
-        from pydantic import ValidationError  # noqa: PLC0415
-
+    def _clean(self, model: InputModel, values: Mapping[str, object], *, texts: bool) -> JsonObject:
         try:
-            return model.model_validate(values).model_dump(mode="json", exclude_unset=not self._is_model())
-        except ValidationError as error:
-            problems = []
-            for found in error.errors(include_url=False):
-                where = ".".join(str(part) for part in found["loc"]) or "inputs"
-                given = "" if found["type"] == "missing" else f" (given {found['input']!r})"
-                problems.append(f"{where}: {found['msg'][:1].lower()}{found['msg'][1:]}{given}"[:300])
-            raise InvalidInputError(self._workflow, problems) from None
-
-    def _is_model(self) -> bool:
-        return hasattr(self._declared, "model_fields")
-
-    def _clean(self, dumped: object) -> JsonObject:
-        try:
-            values: JsonValue = decode_json(canonical_json(dumped))
+            clean = decode_json(canonical_json(model.dump(values, typed=texts)))
         except CanonicalJsonError as error:
-            raise InvalidInputError(self._workflow, [str(error)]) from error
-        found = find_secret(values)
+            raise InvalidInputError(self._workflow, [f"{error.path.removeprefix('$.')}: {error.reason}"]) from error
+        found = find_secret(clean)
         if found is not None:
             raise SecretsDetectedError(f"input of workflow {self._workflow}", *found)
-        assert isinstance(values, dict)
-        return values
+        assert isinstance(clean, dict)
+        return clean
+
+
+def _typed(model: InputModel, name: str, text: object) -> object:
+    """Return a value for what was typed: text where text will do, else the JSON it spells; lists and objects where they fit."""
+    annotation = model.annotations[name]
+    if not isinstance(text, str) or annotation is str:
+        return text
+    try:
+        value = parse_json(text)
+    except CanonicalJsonError:
+        return text
+    if annotation in (Any, object) or (value is None and type(None) in typing.get_args(annotation)):
+        return value
+    if isinstance(value, dict | list):
+        return value if model.accepts(name, value) or not model.accepts(name, text) else text
+    return value if model.accepts(name, value) and not model.accepts(name, text) else text

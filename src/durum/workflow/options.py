@@ -14,6 +14,8 @@ from durum.errors import InvalidIdError
 from durum.workflow.retry import Retry
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from durum.workflow.signature import Signature
 
 Effects = Literal["pure", "read_only_io", "apply_side_effect"]
@@ -31,7 +33,7 @@ class StepOptions(TypedDict, total=False):
     tags: Iterable[str]
     retry: Retry
     timeout: timedelta  # a plain def with one runs in a thread, for nothing else could stop it
-    after: Iterable[Callable[..., Any] | str]  # steps to wait for without reading them
+    after: Sequence[Callable[..., Any] | str]  # steps to wait for without reading them
     effects: Effects  # default: "pure" without Io, "read_only_io" with it
     idempotency: str  # effect key; its receiver does the same effect once only; {run_id} stands for the run
     blocking: bool  # run a plain def in a thread
@@ -43,7 +45,8 @@ def problem(options: StepOptions, signature: Signature) -> str | None:
     unknown = sorted(options.keys() - StepOptions.__annotations__.keys())
     if unknown:
         return f"has no option {unknown[0]!r}{did_you_mean(unknown[0], StepOptions.__annotations__)}"
-    return _wrong_word(options) or _wrong_time(options, signature) or _wrong_effect(options, signature)
+    given: Mapping[str, object] = options  # whatever people typed
+    return _wrong_word(given) or _wrong_time(given, signature) or _wrong_effect(given, signature)
 
 
 def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
@@ -61,18 +64,23 @@ def wrong_key(name: object) -> str | None:
     return None
 
 
+def in_order(values: Iterable[str]) -> tuple[str, ...]:
+    """Return texts in an order that is the same in every process: sets have none of their own."""
+    return tuple(sorted(values) if isinstance(values, set | frozenset) else values)
+
+
 def wrong_texts(values: object) -> bool:
     """Tell whether something is no list of texts; a single text is none either."""
     return isinstance(values, str) or not isinstance(values, Iterable) or not all(isinstance(value, str) for value in values)
 
 
-def _wrong_word(options: StepOptions) -> str | None:
+def _wrong_word(options: Mapping[str, object]) -> str | None:
     if "writes" in options and (reason := wrong_key(options["writes"])):
         return f"writes {reason}"
     if "tags" in options and wrong_texts(options["tags"]):
         return f"has tags={options['tags']!r}; give a list of texts, such as tags=['report']"
     after = options.get("after", ())
-    if not isinstance(after, Sequence | set | frozenset) or isinstance(after, str):
+    if not isinstance(after, Sequence) or isinstance(after, str):
         return f"has after={_shown(after)}; give a list of steps, such as after=[{_shown(after)}]"
     version = options.get("version", "")
     if not isinstance(version, str):
@@ -80,7 +88,7 @@ def _wrong_word(options: StepOptions) -> str | None:
     return None
 
 
-def _wrong_time(options: StepOptions, signature: Signature) -> str | None:
+def _wrong_time(options: Mapping[str, object], signature: Signature) -> str | None:
     retry, timeout, blocking = options.get("retry"), options.get("timeout"), options.get("blocking", False)
     if retry is not None and not isinstance(retry, Retry):
         return f"has retry={_shown(retry)}; give a Retry, such as retry=Retry(attempts=3)"
@@ -95,7 +103,7 @@ def _wrong_time(options: StepOptions, signature: Signature) -> str | None:
     return None
 
 
-def _wrong_effect(options: StepOptions, signature: Signature) -> str | None:
+def _wrong_effect(options: Mapping[str, object], signature: Signature) -> str | None:
     effects, key = options.get("effects"), options.get("idempotency")
     if effects is not None and effects not in [*SideEffectKind]:
         return f"declares effects={effects!r}; use {', '.join(SideEffectKind)}"

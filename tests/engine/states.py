@@ -1,0 +1,76 @@
+"""Raw states and plans of them: the kernel's own contract, for tests that need no authored workflow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from durum import DependencyEdge, ExecutionPlan, StateMeta, StateNode, StateOutcome
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from durum.core.state import DynContext, EventRecorder
+
+
+class Does:
+    """A state that does what the test's function does with its context."""
+
+    def __init__(self, act: Callable[[DynContext, Any, EventRecorder], Awaitable[object] | object], **meta: Any) -> None:
+        self._act = act
+        self._meta = StateMeta(**meta)
+
+    def meta(self) -> StateMeta:
+        """Return the meta it was made with."""
+        return self._meta
+
+    async def handle(self, ctx: DynContext, io: Any, rec: EventRecorder) -> StateOutcome:
+        """Do it."""
+        result = self._act(ctx, io, rec)
+        if hasattr(result, "__await__"):
+            await result
+        return StateOutcome()
+
+
+def writes(**values: object) -> Does:
+    """Return a state that writes keys."""
+
+    def act(ctx: DynContext, io: object, rec: object) -> None:
+        del io, rec
+        for key, value in values.items():
+            ctx.write(key, value)
+
+    return Does(act)
+
+
+def appends(key: str, *items: object) -> Does:
+    """Return a state that appends items to a key."""
+
+    def act(ctx: DynContext, io: object, rec: object) -> None:
+        del io, rec
+        ctx.append(key, items)
+
+    return Does(act)
+
+
+def deletes(*keys: str) -> Does:
+    """Return a state that deletes keys."""
+
+    def act(ctx: DynContext, io: object, rec: object) -> None:
+        del io, rec
+        for key in keys:
+            ctx.delete(key)
+
+    return Does(act)
+
+
+def plan_of(
+    states: Mapping[str, Any], edges: Mapping[str, str] | None = None, merges: Mapping[str, str] | None = None
+) -> ExecutionPlan:
+    """Return a plan: step name -> state, and step name -> names it comes after, separated by blanks."""
+    nodes = tuple(StateNode(f"p.{name}.main", state) for name, state in states.items())
+    arrows = tuple(
+        DependencyEdge(f"p.{before}.main", f"p.{after}.main")
+        for after, befores in (edges or {}).items()
+        for before in befores.split()
+    )
+    return ExecutionPlan("p", nodes, arrows, dict(merges or {}))
