@@ -286,7 +286,7 @@ def test_an_effect_of_unknown_outcome_parks_the_run_until_someone_looked(durum: 
     for _ in range(2):
         parked = durum("resume", run_id, "--with", "mail.py", code=3).out
         assert "look whether it happened" in parked
-    assert "--repeat other" not in parked
+    assert f"--with FILE.py --repeat {run_id}/mail.send.main" in durum("show", run_id).err
     assert "no effect to repeat other" in refused(durum("resume", run_id, "--with", "mail.py", "--repeat", "other", code=2))
     (command,) = [line.split(" durum ")[1] for line in parked.splitlines() if "repeat it" in line]
     assert durum(*command.split(), "--json").json["status"] == "completed"
@@ -303,6 +303,7 @@ def test_a_killed_run_is_resumed_with_configured_code(durum: CommandLine) -> Non
     process.kill()
     ended(process)
     assert durum("show", run_id, "--json").json["status"] == "interrupted"
+    assert f"resume it with: durum resume {run_id} --with FILE.py" in durum("show", run_id).err
     durum.write("go", "")
     durum.write("pyproject.toml", '[tool.durum]\nworkflows = ["slow.py"]\n')
     ran = durum("resume", run_id[:14])

@@ -125,8 +125,16 @@ def show(session: Session, run: RunArgument) -> int:
     lines = table(columns, rows, width_of(session.streams), right=("time",), cut="")
     session.streams.data(rendered(session.streams, *facts_of(heading, _about(summary)), Text(), *lines))
     if status not in _OVER and status != "running":
-        session.streams.note(f"resume it with: {session.command('resume', str(summary['run_id']), '--with', 'FILE.py')}")
+        session.streams.note(_go_on(session, summary))
     return ExitCode.OK
+
+
+def _go_on(session: Session, summary: JsonObject) -> str:
+    """Return how to drive a run on; where it came from is not in the store, so the file's name is a blank to fill."""
+    words = ("resume", str(summary["run_id"]), "--with", "FILE.py")
+    if summary["paused_effect"]:
+        return f"if it did not happen, try it again with: {session.command(*words, '--repeat', str(summary['paused_effect']))}"
+    return f"resume it with: {session.command(*words)}"
 
 
 def _about(summary: JsonObject) -> dict[str, str]:

@@ -45,8 +45,8 @@ class Conflict(msgspec.Struct, frozen=True):
 def plan_join(plan: PlanShape, positions: Iterable[int]) -> Join:
     """Return how the contexts after ``positions`` come together."""
     after = sorted(positions)
-    if not after:
-        return Join(None, ())
+    if len(after) < 2:  # noqa: PLR2004 - one branch has nothing to join, and needs no ancestors
+        return Join(after[0] if after else None, ())
     masks = plan.ancestors
     start = after[0]
     seen = masks[start] | 1 << start

@@ -96,8 +96,8 @@ class Driver:
             commands = d.decide(self._state, self._world.clock.now_ms())
             for command in commands:
                 parked = isinstance(command, d.ParkRun)
-                if isinstance(command, d.EnterState) and command.position in self._state.doomed:
-                    continue  # the entry before it failed, and with it the run
+                if isinstance(command, d.EnterState) and self._state.doomed:
+                    break  # the entry before it failed: what follows from that is decided first
                 await self._perform(command, begun)
             if all(isinstance(command, d.WaitUntil) for command in commands):
                 break

@@ -160,6 +160,8 @@ class _Reproduction:
             progress=lambda _: None,
         )
         self._attempts += 1
+        if executed.committed is not None:
+            self._snapshots.remember(executed.committed.tree)
         found = self._compare_calls(io) or await self._compare_outcome(overlay, io, executed, event)
         found = found or await self._compare_events(recorded.events, emitted)
         return None if found is None else self._placed(found, envelope, recorded)

@@ -162,7 +162,9 @@ class _Check:
                 edits[write.key] = map_item(write.key, await appended(snapshots, base, write.key, items, artifacts))
             else:
                 edits[write.key] = map_item(write.key, entry)
-        self._same(edit_tree(base, edits, artifacts), event.context_snapshot_id, f"snapshot after {event.state_id}")
+        after = edit_tree(base, edits, artifacts)
+        self._same(after, event.context_snapshot_id, f"snapshot after {event.state_id}")
+        snapshots.remember(after)  # what follows most likely begins with it
 
     def _same(self, tree: Tree, recorded: str, what: str) -> None:
         if tree.id != recorded:

@@ -1,0 +1,103 @@
+"""Events to bytes and back, whatever they hold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from durum.codec import EVENT_KINDS, decode, decode_log, encode, genesis_hash
+from durum.core import events as ev
+from durum.core.canonical import canonical_json
+from durum.core.failure import ErrorCategory, ErrorInfo, StateError
+
+if TYPE_CHECKING:
+    from durum.ports import StoredEvent
+
+RUN = "00000000-0000-7000-8000-0000000000c0"
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+DIGESTS = st.from_regex(r"[0-9a-f]{64}", fullmatch=True)
+SEGMENTS = st.from_regex(r"[a-z][a-z0-9_]{0,20}", fullmatch=True)
+STATES = st.builds("{}.{}.{}".format, SEGMENTS, SEGMENTS, SEGMENTS)
+KEYS = st.from_regex(r"[A-Za-z_][A-Za-z0-9_.:/-]{0,30}", fullmatch=True)
+FACT_KEYS = st.from_regex(r"[\x21-\x7e]{1,60}", fullmatch=True)
+NUMBERS = st.integers(-(2**53) + 1, 2**53 - 1)
+JSON: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | NUMBERS | TEXT, lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner), max_leaves=8
+)
+RAW = JSON.map(lambda value: msgspec.Raw(canonical_json(value)))
+INFOS = st.builds(
+    ErrorInfo, category=st.sampled_from(ErrorCategory), code=SEGMENTS, details=RAW, message=TEXT, retryable=st.booleans()
+)
+ERRORS = st.builds(StateError, INFOS, st.none() | STATES)
+OPS = st.sampled_from(["set", "delete", "append"])
+WRITES = st.none() | st.lists(st.builds(ev.Write, KEYS, RAW, OPS), max_size=4).map(tuple)
+SMALL = st.integers(0, 2**31)
+EVENTS: dict[str, st.SearchStrategy[ev.Event]] = {
+    "run.started": st.builds(ev.RunStarted, initial_snapshot_id=DIGESTS, manifest_id=DIGESTS, op_id=SEGMENTS, plan_id=DIGESTS),
+    "state.entered": st.builds(ev.StateEntered, attempt=SMALL, base_snapshot_id=DIGESTS, state_id=STATES),
+    "state.completed": st.builds(
+        ev.StateCompleted,
+        context_snapshot_id=DIGESTS,
+        facts=st.none() | DIGESTS,
+        input_digest=DIGESTS,
+        reads=st.none() | st.lists(KEYS, max_size=4).map(tuple),
+        reads_id=st.none() | DIGESTS,
+        state_id=STATES,
+        writes=WRITES,
+        writes_id=st.none() | DIGESTS,
+    ),
+    "state.failed": st.builds(ev.StateFailed, error=ERRORS, failure_snapshot_id=st.none() | DIGESTS, state_id=STATES),
+    "state.skipped": st.builds(
+        ev.StateSkipped, cause=st.none() | STATES, reason=st.sampled_from(ev.SkipReason), state_id=STATES
+    ),
+    "retry.scheduled": st.builds(
+        ev.RetryScheduled, attempt=SMALL, delay_ms=SMALL, due_ms=NUMBERS, jitter=NUMBERS, state_id=STATES
+    ),
+    "fact.recorded": st.builds(
+        ev.FactRecorded,
+        begun=SMALL,
+        key=FACT_KEYS,
+        namespace=TEXT,
+        outcome=st.sampled_from(["success", "error", "refused", "cancelled"]),
+        payload_id=DIGESTS,
+        request_id=st.none() | DIGESTS,
+        scope=st.sampled_from(["run", "attempt"]),
+    ),
+    "effect.intended": st.builds(ev.EffectIntended, effect_key=TEXT, key=FACT_KEYS, namespace=TEXT, request_id=DIGESTS),
+    "domain": st.builds(ev.DomainEvent, name=TEXT, payload=RAW, payload_ref=st.none() | DIGESTS),
+    "code.changed": st.builds(ev.CodeChanged, plan_id=DIGESTS, steps=st.lists(STATES, max_size=3).map(tuple)),
+    "run.paused": st.builds(ev.RunPaused, detail=TEXT, effect_key=TEXT, reason=TEXT, state_id=STATES),
+    "run.resumed": st.builds(ev.RunResumed, decision=st.just("repeat"), effect_key=TEXT),
+    "run.completed": st.builds(
+        ev.RunCompleted,
+        error=st.none() | ERRORS,
+        final_snapshot_id=st.none() | DIGESTS,
+        status=st.sampled_from(sorted(ev.TERMINAL_STATUSES)),
+    ),
+}
+
+
+def test_every_kind_is_drawn() -> None:
+    """A new kind of event cannot be forgotten here."""
+    assert EVENTS.keys() == EVENT_KINDS.keys()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.one_of(*EVENTS.values()), st.none() | STATES, st.none() | SMALL), min_size=1, max_size=4))
+def test_a_log_comes_back_as_it_went(events: list[tuple[ev.Event, str | None, int | None]]) -> None:
+    """Every event equals itself after the round trip, its bytes are canonical JSON, and writing it again gives them again."""
+    stored: list[StoredEvent] = []
+    previous = genesis_hash(RUN)
+    for seq, (event, state_id, attempt) in enumerate(events, start=1):
+        known: dict[str, Any] = {"seq": seq, "ts_millis": seq, "epoch": 1, "writer": "w", "prev_hash": previous}
+        one = encode(event, **known, state_id=state_id, attempt=attempt)
+        envelope = decode(RUN, one, previous)
+        assert (envelope.event, envelope.state_id, envelope.attempt) == (event, state_id, attempt)
+        assert canonical_json(msgspec.json.decode(one.body)) == one.body
+        assert encode(envelope.event, **known, state_id=state_id, attempt=attempt) == one
+        stored.append(one)
+        previous = one.hash
+    assert [envelope.event for envelope in decode_log(RUN, stored)] == [event for event, _, _ in events]
