@@ -63,9 +63,9 @@ def test_edges_follow_from_names() -> None:
 def test_after_orders_what_names_do_not() -> None:
     """By function or by name; a step that gives nothing can be waited for."""
     flow = flow_of(commits, areas, nothing)
-    flow.step(after=[nothing, "areas", areas])(lambda_step := _named("last"))
+    flow.step(after=[nothing, "areas", areas])(last := _named("last"))
     assert edges(flow)[-2:] == [("nothing", "last"), ("areas", "last")]
-    assert lambda_step() == 1
+    assert last() == 1
 
 
 def test_an_optional_parameter_takes_a_key_if_somebody_gives_it() -> None:

@@ -90,7 +90,7 @@ def _members(value: object, form: dict[str, Any]) -> Iterator[tuple[str, object,
 
 
 def _is_known(cls: type) -> bool:
-    return issubclass(cls, PurePath) or hasattr(cls, "__pydantic_validator__")
+    return cls is object or issubclass(cls, PurePath) or hasattr(cls, "__pydantic_validator__")
 
 
 def _encoded(value: Any) -> object:  # noqa: ANN401 - whatever a value holds
@@ -102,6 +102,8 @@ def _encoded(value: Any) -> object:  # noqa: ANN401 - whatever a value holds
 
 
 def _decoded(cls: Any, value: object) -> object:  # noqa: ANN401 - a class with a JSON form of its own
+    if cls is object:  # as people write it for Any
+        return value
     if issubclass(cls, PurePath):
         if not isinstance(value, str):
             raise TypeError(f"Expected `str`, got `{type(value).__name__}`")
