@@ -1,36 +1,66 @@
 """Durable agent workflows: every run resumable, replayable, provable; one SQLite file."""
 
-from durum.app.service import Durum
-from durum.app.service import open_store as open  # noqa: A004 - durum.open reads as what it does
-from durum.core.canonical import canonical_json, digest
-from durum.core.config import RunConfig
-from durum.core.meta import StateMeta
-from durum.core.plan import DependencyEdge, ExecutionPlan, StateNode
-from durum.core.state import IoCall, State, StateOutcome
-from durum.engine.engine import Watcher
-from durum.engine.io import ExecResult, HttpResponse, Io, Secret
-from durum.errors import DurumError, RateLimitedError, StepError, TransportError
-from durum.workflow.authoring import Workflow
-from durum.workflow.retry import Retry
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from durum.public import (
+        DependencyEdge,
+        Durum,
+        DurumError,
+        DynContext,
+        EventRecorder,
+        ExecResult,
+        ExecutionPlan,
+        HttpResponse,
+        Io,
+        IoCall,
+        IoProvider,
+        IoResult,
+        RateLimitedError,
+        Retry,
+        RunConfig,
+        Secret,
+        SideEffectKind,
+        State,
+        StateMeta,
+        StateNode,
+        StateOutcome,
+        StepError,
+        Transport,
+        TransportCall,
+        TransportError,
+        Watcher,
+        Workflow,
+        canonical_json,
+        digest,
+        open,  # noqa: A004 - durum.open reads as what it does
+    )
 
 __all__ = [
     "DependencyEdge",
     "Durum",
     "DurumError",
+    "DynContext",
+    "EventRecorder",
     "ExecResult",
     "ExecutionPlan",
     "HttpResponse",
     "Io",
     "IoCall",
+    "IoProvider",
+    "IoResult",
     "RateLimitedError",
     "Retry",
     "RunConfig",
     "Secret",
+    "SideEffectKind",
     "State",
     "StateMeta",
     "StateNode",
     "StateOutcome",
     "StepError",
+    "Transport",
+    "TransportCall",
     "TransportError",
     "Watcher",
     "Workflow",
@@ -38,3 +68,18 @@ __all__ = [
     "digest",
     "open",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        message = f"module 'durum' has no attribute {name!r}"
+        raise AttributeError(message)
+    from durum import public  # noqa: PLC0415 - at the first use of a name
+
+    value: object = getattr(public, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from durum.errors import CorruptionError, DurumError, ForeignStoreError, NotFoundError, StoreUnavailableError
+from durum.stores import sqlite_file
 from durum.stores.sqlite import SqliteStore
 from durum.stores.sqlite_file import APPLICATION_ID, SCHEMA_VERSION, open_database
 from durum.testing.conformance.contract import RUN, begun, chained
@@ -166,6 +167,7 @@ def test_commits_are_as_durable_as_they_are_said_to_be(tmp_path: Path) -> None:
         assert setting("application_id") == int.from_bytes(b"Duru", "big")
         assert setting("user_version") == SCHEMA_VERSION
         assert setting("integrity_check") == "ok"
+        assert setting("journal_mode = DELETE") == "delete"  # as someone with an SQL prompt may have left it
         connection.close()
 
 
@@ -184,6 +186,23 @@ def test_processes_that_make_one_store_at_once_share_it(tmp_path: Path) -> None:
             for maker in makers:
                 maker.ask("close")
             assert [file.name for file in path.parent.iterdir() if file.is_file()] == ["durum.db"]
+
+
+def test_a_store_that_appears_while_another_is_made_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever was faster made the store; nothing takes its place."""
+    path = tmp_path / "durum.db"
+    schema = sqlite_file.schema
+
+    def meanwhile() -> str:
+        monkeypatch.setattr(sqlite_file, "schema", schema)
+        a_store(path, b"faster")
+        return schema()
+
+    monkeypatch.setattr(sqlite_file, "schema", meanwhile)
+    slower = SqliteStore(path)
+    assert [event.body for event in asyncio.run(slower.read_range(RUN))] == [b"faster"]
+    asyncio.run(slower.close())
+    assert [file.name for file in tmp_path.iterdir()] == ["durum.db"]
 
 
 def test_opening_a_store_twice_in_a_process_loses_nothing(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta, timezone
@@ -50,6 +51,7 @@ ROUND_TRIPS: list[tuple[Any, object, object]] = [
     (Any, {"a": [None]}, {"a": [None]}),
     (object, [1], [1]),
     (dict[str, object], {"a": [None, {"b": 1}]}, {"a": [None, {"b": 1}]}),
+    (dict[str, object] | None, {"a": 1}, {"a": 1}),
     (list[list[object]], [[1, "a"], []], [[1, "a"], []]),
     (Optional[int], None, None),
     (Union[int, str], "x", "x"),
@@ -201,26 +203,19 @@ UNKNOWN = [
     (re.Pattern, "Pattern has no JSON form"),
     (dict[str, type], "type has no JSON form"),
     (Leaf | Branch, "may not contain more than one dataclass"),
-    (Item | Any, None),
-    (dict[str, object] | None, None),
     (Lossy, "`Missing`|`Lossy` is not fully defined|'Missing'"),
 ]
 
 
 @pytest.mark.parametrize(("annotation", "reason"), UNKNOWN)
-def test_a_type_without_a_json_form_is_told_before_anything_runs(annotation: Any, reason: str | None) -> None:
-    """When the file is loaded; a dict or list in disguise is told what to use instead."""
-    if reason is None:
-        assert converter(annotation).load("key", {"a": 3}) == {"a": 3}
-        return
+def test_a_type_without_a_json_form_is_told_before_anything_runs(annotation: Any, reason: str) -> None:
+    """When the file is loaded."""
     with pytest.raises(TypeError, match=reason):
         converter(annotation)
 
 
 def test_subclasses_of_json_types_are_told_which_to_use() -> None:
     """A Counter would come back as a dict."""
-    import collections
-
     with pytest.raises(TypeError, match="Counter has no JSON form; use dict"):
         converter(collections.Counter[str])
     with pytest.raises(TypeError, match="OrderedDict has no JSON form; use dict"):

@@ -179,18 +179,18 @@ class Durum:
             allow=allow,
         )
 
-    def _code_for(self, run: LoadedRun, code: Code | None) -> tuple[Workflow | None, ExecutionPlan]:
+    def _code_for(self, run: LoadedRun, code: Code | None, verb: str = "resume") -> tuple[Workflow | None, ExecutionPlan]:
         """Return the code of a run: only what a person named is looked at; the stored op id just selects among it."""
         run_id, op_id = run.state.run_id, run.state.plan.op_id
         if isinstance(code, Workflow | ExecutionPlan):
             return _resolve(code)
         named: Sequence[str] = configured_targets() if code is None else (code,)
         if not named:
-            raise TargetError(op_id, f"no code was named for this run; resume it with: durum resume {run_id} --with FILE.py")
+            raise TargetError(op_id, f"no code was named for this run; name its file: durum {verb} {run_id} --with FILE.py")
         found: list[Workflow] = [flow for target in named for flow in load_workflows(target).values() if flow.name == op_id]
         if not found:
             places = ", ".join(named)
-            raise TargetError(places, f"it holds no workflow {op_id}; name its file: durum resume {run_id} --with FILE.py")
+            raise TargetError(places, f"it holds no workflow {op_id}; name its file: durum {verb} {run_id} --with FILE.py")
         exact = [flow for flow in found if flow.version == run.manifest.op_version]
         workflow = (exact or found)[0]
         return workflow, workflow.plan()
@@ -271,15 +271,17 @@ class Durum:
         self, run_id: str, mode: str = "verify", code: Code | None = None, watch: Callable[[str, int], None] | None = None
     ) -> ReplayResult:
         """Replay a run offline: "verify" folds and checks the log, "reproduce" executes every attempt from the record."""
+        if mode not in {"verify", "reproduce"}:
+            raise ConfigError(f"replay mode {mode!r} is not one; use verify or reproduce")
+        bad = self.verify(run_id).first_bad
+        if bad is not None:
+            return ReplayResult(mode, None, 0, 0, Divergence("record", None, None, bad.seq, f"{bad.what}: {bad.reason}"))
         run = self._load(run_id)
         if mode == "reproduce":
-            _, plan = self._code_for(run, code)
+            _, plan = self._code_for(run, code, "replay")
             return _wait(reproduce(run, plan, self._reader, watch))
-        checked = self.verify(run_id)
         final = None if run.state.completed is None else run.state.completed.final_snapshot_id
-        bad = checked.first_bad
-        broken = None if bad is None else Divergence("record", None, None, bad.seq, f"{bad.what}: {bad.reason}")
-        return ReplayResult("verify", final, 0, 0, broken or check_decisions(run))
+        return ReplayResult(mode, final, 0, 0, check_decisions(run))
 
     def verify(self, run_id: str, head: str | None = None) -> VerifyResult:
         """Check that a run's record is whole, and that the head someone kept is still in it."""

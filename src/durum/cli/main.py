@@ -65,7 +65,7 @@ def _options(
         bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Durable agent workflows: every run can be resumed, replayed, compared and proved."""
+    """Durable agent workflows: every run can be resumed, replayed and proved."""
     ctx.obj = Session(store, json, debug)
 
 

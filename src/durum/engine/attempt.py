@@ -21,14 +21,14 @@ from durum.core.failure import (
 from durum.core.secrets import find_secret, may_hold_secret
 from durum.core.state import DONE
 from durum.engine.context import Committed
-from durum.engine.io import Io
+from durum.engine.io import Io, Provider
 from durum.errors import ConfigError, DurumError, SecretsDetectedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
 
     from durum.core.config import RunConfig
-    from durum.core.state import IoProvider, State
+    from durum.core.state import State
     from durum.engine.artifacts import ArtifactReader
     from durum.engine.context import ContextOverlay
 
@@ -86,7 +86,7 @@ class Executed(msgspec.Struct, frozen=True):
 async def execute(
     state: State,
     overlay: ContextOverlay,
-    provider: IoProvider,
+    provider: Provider,
     events: DomainEvents,
     reader: ArtifactReader,
     *,

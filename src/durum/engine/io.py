@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Protocol, overload
 
 import msgspec
 
 from durum.core.canonical import parse_json
 from durum.core.facts import outcome
 from durum.core.payload import decode_payload, encode_payload
-from durum.core.state import DONE, IoCall, IoResult
+from durum.core.state import DONE, IoCall, IoProvider, IoResult
 from durum.errors import ConfigError, IoError, MissingFactError, RateLimitedError, TransportError
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from durum.core.canonical import JsonObject, JsonValue
-    from durum.core.state import EventRecorder, IoProvider
+    from durum.core.state import EventRecorder
     from durum.engine.artifacts import ArtifactReader
 
 _MAX_SLEEP = timedelta(minutes=5)
@@ -80,11 +79,18 @@ class HttpResponse(msgspec.Struct, frozen=True):
         return next((value for key, value in self.headers if key == name.lower()), None)
 
 
+class Provider(IoProvider, Protocol):
+    """What stands behind ``Io``: the contract's calls, and a pause that replay does not wait for."""
+
+    async def pause(self, seconds: float) -> None:
+        """Pause inside the process."""
+
+
 class Io:
     """Everything a step may ask of the outside. Each outcome is recorded; nothing here parks a run."""
 
     def __init__(
-        self, provider: IoProvider, recorder: EventRecorder, reader: ArtifactReader, progress: Callable[[str], None]
+        self, provider: Provider, recorder: EventRecorder, reader: ArtifactReader, progress: Callable[[str], None]
     ) -> None:
         self._provider = provider
         self._recorder = recorder
@@ -228,9 +234,12 @@ class Io:
 
     # --- files ------------------------------------------------------------------------------------------------------
 
-    async def read_file(self, path: str | PathLike[str], *, keep: str = "run") -> bytes:
-        """Return a file's bytes."""
-        response = await self.call("file", {"op": "read", "path": str(path)}, keep=keep)
+    async def read_file(self, path: str | PathLike[str], *, max_bytes: int | None = None, keep: str = "run") -> bytes:
+        """Return a file's bytes; a file over ``max_bytes`` (default 64 MiB) is refused."""
+        request: JsonObject = {"op": "read", "path": str(path)}
+        if max_bytes is not None:
+            request["max_bytes"] = max_bytes
+        response = await self.call("file", request, keep=keep)
         assert isinstance(response, dict)
         return decode_payload(response["content"])
 
@@ -255,7 +264,7 @@ class Io:
         if duration > _MAX_SLEEP:
             message = f"io.sleep is bounded to {_MAX_SLEEP}; a longer wait must be a step that survives a restart"
             raise IoError(message)
-        await asyncio.sleep(max(0.0, duration.total_seconds()))
+        await self._provider.pause(max(0.0, duration.total_seconds()))
 
 
 def exec_result(response: JsonValue) -> ExecResult:

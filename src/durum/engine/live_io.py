@@ -150,6 +150,11 @@ class LiveIo:
         assert isinstance(value, str)
         return bytes.fromhex(value)
 
+    async def pause(self, seconds: float) -> None:
+        """Pause inside the process."""
+        self._check_open()
+        await asyncio.sleep(seconds)
+
     # --- one call ---------------------------------------------------------------------------------------------------
 
     def _check_open(self) -> None:

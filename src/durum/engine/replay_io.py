@@ -189,6 +189,11 @@ class ReplayIo:
         assert isinstance(value, str)
         return bytes.fromhex(value)
 
+    async def pause(self, seconds: float) -> None:
+        """Give others their turn; nothing is waited for."""
+        del seconds
+        await asyncio.sleep(0)
+
     async def _cheap(self, namespace: str, request: JsonObject) -> JsonValue:
         recorded = request_object(namespace, request)
         key = self._keys.key(namespace, digest_bytes(canonical_json(recorded)))

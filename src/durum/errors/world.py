@@ -38,7 +38,7 @@ class CorruptionError(StorageError):
     def __init__(self, what: str, reason: str) -> None:
         self.what = what
         self.reason = reason
-        super().__init__(f"{what} is damaged: {reason}; check the whole store with: durum verify RUN")
+        super().__init__(f"{what} is damaged: {reason}; see what else is with: durum verify RUN")
 
 
 class StoreUnavailableError(StorageError):

@@ -162,7 +162,7 @@ class _Reproduction:
         self._attempts += 1
         if executed.committed is not None:
             self._snapshots.remember(executed.committed.tree)
-        found = self._compare_calls(io) or await self._compare_outcome(overlay, io, executed, event)
+        found = await self._compare_calls(io) or await self._compare_outcome(overlay, io, executed, event)
         found = found or await self._compare_events(recorded.events, emitted)
         return None if found is None else self._placed(found, envelope, recorded)
 
@@ -183,16 +183,25 @@ class _Reproduction:
             code_changed=None if was is None or now is None else was != now,
         )
 
-    def _compare_calls(self, io: ReplayIo) -> Divergence | None:
+    async def _compare_calls(self, io: ReplayIo) -> Divergence | None:
+        """Hold the calls the code makes against the recorded ones; a changed request stands against the one it replaces."""
         unused = io.unused()
         if io.missing:
             call = io.missing[0]
-            expected: JsonValue = [fact.key for fact in unused]
-            return _found("call", f"it makes a {call['namespace']} call the record does not hold", expected, call)
+            instead = next((fact for fact in unused if fact.namespace == call["namespace"]), None)
+            expected = None if instead is None else await self._request(instead)
+            got: JsonValue = {"namespace": call["namespace"], "request": call["request"]}
+            return _found("call", f"it makes a {call['namespace']} call the record does not hold", expected, got)
         if unused:
-            keys: list[JsonValue] = [fact.key for fact in unused]
-            return _found("call", f"it no longer makes a recorded {unused[0].namespace} call", keys, None)
+            expected = await self._request(unused[0])
+            return _found("call", f"it no longer makes a recorded {unused[0].namespace} call", expected, None)
         return None
+
+    async def _request(self, fact: ev.FactRecorded) -> JsonValue:
+        """Return what was asked when a fact was recorded; of the clock and the like there is only the key."""
+        if fact.request_id is None:
+            return {"namespace": fact.namespace, "key": fact.key}
+        return decode_json(await self._reader.get(fact.request_id))
 
     async def _compare_outcome(
         self, overlay: ContextOverlay, io: ReplayIo, executed: Executed, event: ev.StateCompleted | ev.StateFailed

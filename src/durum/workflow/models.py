@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, cast
 import typing_extensions
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
-from pydantic_core import PydanticSerializationError
 
 from durum.core.canonical import canonical_json
 from durum.errors import CanonicalJsonError, SerializationError
@@ -64,7 +63,7 @@ class ModelConverter:
             )
         except ValidationError as error:
             raise SerializationError(key, f"{first_problem(error)} (in the step's result)") from error
-        except PydanticSerializationError as error:
+        except (ValueError, TypeError) as error:
             raise SerializationError(key, f"the step's result does not convert to JSON: {error}") from error
         return sets_sorted(value, form) if self._sorts else form
 
@@ -126,7 +125,7 @@ class InputModel:
                 raise CanonicalJsonError("bytes are no JSON; declare text, or the path of a file", f"$.{name}")
         try:
             form = self._adapter.dump_python(validated, mode="json", round_trip=True, by_alias=False, warnings="none")
-        except PydanticSerializationError as error:
+        except (ValueError, TypeError) as error:
             raise CanonicalJsonError(str(error)) from error
         return cast("JsonValue", sets_sorted(validated, form))
 

@@ -99,8 +99,8 @@ class InboxContract(Contract):
     @check
     async def test_an_append_takes_over_the_messages_it_names(self, store: Store, other: Store) -> None:
         """Those and no others are gone, for every handle; a name that does not wait is no matter; other runs keep theirs."""
-        await begun(store)
         await begun(store, run_id=OTHER_RUN)
+        await begun(store)
         for message_id in ("m1", "m2", "m3"):
             await store.send(note(message_id))
             await store.send(note(message_id, run_id=OTHER_RUN))

@@ -1,0 +1,48 @@
+"""The public names, gathered; ``durum`` hands them out at their first use, so that importing it costs next to nothing."""
+
+from durum.app.service import Durum
+from durum.app.service import open_store as open  # noqa: A004 - durum.open reads as what it does
+from durum.core.canonical import canonical_json, digest
+from durum.core.config import RunConfig
+from durum.core.meta import SideEffectKind, StateMeta
+from durum.core.plan import DependencyEdge, ExecutionPlan, StateNode
+from durum.core.state import DynContext, EventRecorder, IoCall, IoProvider, IoResult, State, StateOutcome
+from durum.engine.engine import Watcher
+from durum.engine.io import ExecResult, HttpResponse, Io, Secret
+from durum.errors import DurumError, RateLimitedError, StepError, TransportError
+from durum.ports import Transport, TransportCall
+from durum.workflow.authoring import Workflow
+from durum.workflow.retry import Retry
+
+__all__ = [
+    "DependencyEdge",
+    "Durum",
+    "DurumError",
+    "DynContext",
+    "EventRecorder",
+    "ExecResult",
+    "ExecutionPlan",
+    "HttpResponse",
+    "Io",
+    "IoCall",
+    "IoProvider",
+    "IoResult",
+    "RateLimitedError",
+    "Retry",
+    "RunConfig",
+    "Secret",
+    "SideEffectKind",
+    "State",
+    "StateMeta",
+    "StateNode",
+    "StateOutcome",
+    "StepError",
+    "Transport",
+    "TransportCall",
+    "TransportError",
+    "Watcher",
+    "Workflow",
+    "canonical_json",
+    "digest",
+    "open",
+]
