@@ -49,7 +49,7 @@ def test_a_failed_run_replays_to_the_same_failure(shelf: Shelf) -> None:
         (
             '"echo", "hello"]',
             '"echo", "bye"]',
-            ["what     call", '"argv":["echo","bye"]', "facts that fed it\n    exec success  "],
+            ["what     call", '    $.request.argv[1]\n    - "hello"\n    + "bye"\n', "facts that fed it\n    exec success  "],
         ),
         ('"heard"', '"noticed"', ["what     events", '    - "heard"\n    + "noticed"\n']),
         ("def length", "def size", ["what     plan", "notes.length.main"]),

@@ -213,7 +213,8 @@ def test_a_damaged_run_does_not_hide_the_others(durum: CommandLine) -> None:
     damage(durum, bad)
     assert {row["run_id"]: row["status"] for row in durum("ls", "--json").lines} == {good: "completed", bad: "damaged"}
     assert "✗ damaged" in durum("ls").out
-    for verb in ("show", "graph", "replay"):
+    assert durum("replay", bad, code=4).out.startswith("diverged at event 4")
+    for verb in ("show", "graph"):
         ran = durum(verb, bad, code=4)
         assert ran.err.startswith("error: event 4 of run")
     assert durum("show", bad, "--json", code=4).json["error"]["code"] == "corruption"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from durum.errors import CorruptionError, DurumError, ForeignStoreError, NotFoundError, StoreUnavailableError
-from durum.stores import sqlite_file
+from durum.stores import sqlite_file, statements
 from durum.stores.sqlite import SqliteStore
 from durum.stores.sqlite_file import APPLICATION_ID, SCHEMA_VERSION, open_database
 from durum.testing.conformance.contract import RUN, begun, chained
@@ -191,7 +191,7 @@ def test_processes_that_make_one_store_at_once_share_it(tmp_path: Path) -> None:
 def test_a_store_that_appears_while_another_is_made_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever was faster made the store; nothing takes its place."""
     path = tmp_path / "durum.db"
-    schema = sqlite_file.schema
+    schema = statements.schema
 
     def meanwhile() -> str:
         monkeypatch.setattr(sqlite_file, "schema", schema)

@@ -9,6 +9,7 @@ import pytest
 
 from durum.stores.memory import MemoryBackend
 from durum.testing.conformance import StoreConformance
+from tests.testing import broken_contents, broken_owners
 from tests.testing.broken_stores import BROKEN, BrokenStore
 
 if TYPE_CHECKING:
@@ -58,6 +59,11 @@ def test_a_store_without_a_fault_passes() -> None:
 def test_every_fault_is_found(kind: type[BrokenStore]) -> None:
     """A store with one fault fails at least one test."""
     assert findings(kind), kind.__doc__
+
+
+def test_the_broken_stores_are_all_here() -> None:
+    """Each module of them was loaded."""
+    assert {broken_contents.__name__, broken_owners.__name__} < {kind.__module__ for kind in BROKEN}
 
 
 def test_every_test_can_fail() -> None:

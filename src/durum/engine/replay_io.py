@@ -7,6 +7,7 @@ things side by side meets them in the order it met them live.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import TYPE_CHECKING
 
 from durum.core.canonical import canonical_json, digest_bytes, normalized
@@ -44,19 +45,20 @@ class Turnstile:
     """
 
     def __init__(self, order: Sequence[tuple[str, int]]) -> None:
-        self._order = list(order)  # fact key, calls begun by then
+        self._order = deque(order)  # fact key, calls begun by then
+        self._due = {key for key, _ in order}
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
         self._begun = 0
 
     def begin(self) -> None:
-        """Count a call that will not be answered."""
+        """Count a call that is not answered here."""
         self._begun += 1
         self._later(SETTLE_TURNS)
 
     async def turn(self, key: str) -> None:
         """Return when it is this key's turn."""
         self._begun += 1
-        if all(key != expected for expected, _ in self._order):
+        if key not in self._due:
             self._later(SETTLE_TURNS)
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -71,7 +73,9 @@ class Turnstile:
         waiting = self._waiting.get(key, [])
         if future in waiting:
             waiting.remove(future)
-        self._order = [expected for expected in self._order if expected[0] != key]
+        if not waiting:
+            self._waiting.pop(key, None)
+        self._due.discard(key)
         self._later(SETTLE_TURNS)
 
     def _later(self, turns: int) -> None:
@@ -83,15 +87,18 @@ class Turnstile:
             self._advance()
 
     def _advance(self) -> None:
-        while self._order and any(self._waiting.values()):
+        while self._order and self._waiting:
             key, begun = self._order[0]
+            if key not in self._due:
+                self._order.popleft()
+                continue
             if self._begun < begun:
                 asyncio.get_running_loop().call_later(_IDLE_SECONDS, self._give_up, self._begun, key)
                 return
             if self._waiting.get(key):
                 self._answer(key)
                 return
-            self._order.pop(0)
+            self._pass_over(key)
 
     def _answer(self, key: str) -> None:
         for future in self._waiting[key]:
@@ -103,8 +110,14 @@ class Turnstile:
             if self._waiting.get(key):
                 self._answer(key)
             else:
-                self._order.pop(0)
+                self._pass_over(key)
                 self._advance()
+
+    def _pass_over(self, key: str) -> None:
+        """Go on without an answer nobody came for; what came after it is not to wait for the missing call."""
+        self._due.discard(key)
+        self._order.popleft()
+        self._begun += 1
 
 
 class ReplayIo:
@@ -147,6 +160,7 @@ class ReplayIo:
     async def _answer(self, key: str, request: JsonObject) -> IoResult:
         fact = self._find(key)
         if fact is None:
+            self._turnstile.begin()
             self.missing.append({**request, "key": key})
             raise MissingFactError(key, retryable=self._retryable)
         self.used[key] = fact.payload_id

@@ -21,9 +21,9 @@ _SHORTEST_SCRUBBED = 4
 class CallHandle:
     """Implements ``TransportCall`` and remembers the secrets it resolved, so that no outcome can carry one away."""
 
-    def __init__(self, effect_key: str | None) -> None:
+    def __init__(self, effect_key: str | None, resolved: dict[str, str]) -> None:
         self._effect_key = effect_key
-        self._resolved: dict[str, str] = {}
+        self._resolved = resolved  # name -> value, of every call before as well: a later answer may repeat one
 
     @property
     def effect_key(self) -> str | None:
@@ -66,6 +66,7 @@ class TransportRegistry:
         self._factories = dict(factories)
         self._idempotent = idempotent
         self._made: dict[str, Transport] = {}
+        self._resolved: dict[str, str] = {}
 
     def get(self, namespace: str) -> Transport:
         """Return the transport of a namespace; ``TransportError`` if none is registered."""
@@ -90,7 +91,7 @@ class TransportRegistry:
 
     def handle(self, effect_key: str | None) -> CallHandle:
         """Return what a transport may know of the call it performs."""
-        return CallHandle(effect_key)
+        return CallHandle(effect_key, self._resolved)
 
     async def close(self) -> None:
         """Close every transport that was made."""

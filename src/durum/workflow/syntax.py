@@ -104,7 +104,7 @@ def _parts(node: ast.AST, names: Mapping[str, str]) -> Iterator[object]:
             continue
         yield f"{field}="
         if isinstance(value, list):
-            yield [_spelled(node, field, item, names) for item in value if not _says_nothing(item)]
+            yield [_spelled(node, field, item, names) for item in value if not _says_nothing(node, item)]
         else:
             yield _spelled(node, field, value, names)
 
@@ -117,8 +117,10 @@ def _spelled(node: ast.AST, field: str, value: object, names: Mapping[str, str])
     return ascii(value)
 
 
-def _says_nothing(item: object) -> bool:
-    """A string that stands alone is a docstring or a comment."""
+def _says_nothing(node: ast.AST, item: object) -> bool:
+    """A string that stands alone is a docstring or a comment; some Pythons put empty ones into f-strings."""
+    if isinstance(node, ast.JoinedStr):
+        return isinstance(item, ast.Constant) and item.value == ""
     return isinstance(item, ast.Expr) and isinstance(item.value, ast.Constant) and isinstance(item.value.value, str)
 
 
@@ -167,20 +169,22 @@ def _free_names(scope: Code) -> set[str]:
     """Return the names read in a scope and the scopes inside it that nothing in there binds."""
     bound = set() if isinstance(scope, ast.ClassDef) else set(_parameters(scope))
     read: set[str] = set()
+    read_inside: set[str] = set()
     shared: set[str] = set()
     stack = [child for field, value in ast.iter_fields(scope) if field != "decorator_list" for child in _nodes(value)]
     while stack:
         node = stack.pop()
         bound |= _bound_outside(node)
         if isinstance(node, _SCOPES):
-            read |= _free_names(node)
+            read_inside |= _free_names(node)
             continue
         if isinstance(node, ast.Name):
             read.add(node.id)
         elif isinstance(node, ast.Global | ast.Nonlocal):
             shared |= set(node.names)
         stack += ast.iter_child_nodes(node)
-    return (read - bound) | shared
+    visible = set() if isinstance(scope, ast.ClassDef) else bound  # what a class binds its methods do not see
+    return (read - bound) | (read_inside - visible) | shared
 
 
 def _bound_outside(node: ast.AST) -> set[str]:
