@@ -22,14 +22,14 @@ import json, os, sys
 import durum
 from durum.engine.engine import Watcher
 
-url, verb, target, run_id, inputs = sys.argv[1:]
+url, verb, target, run_id, given = sys.argv[1:]
 told = Watcher(event=lambda envelope: os.write(1, f"{envelope.seq} {envelope.hash}\\n".encode()))
 with durum.open(url) as service:
     try:
         if verb == "start":
-            service.start(target, json.loads(inputs), run_id=run_id, watcher=told)
+            service.start(target, json.loads(given or "{}"), run_id=run_id, watcher=told)
         else:
-            service.resume(run_id, target, watcher=told)
+            service.resume(run_id, target, repeat=given or None, watcher=told)
     except durum.DurumError as error:
         os.write(2, f"{type(error).__name__}: {error}".encode())
         sys.exit(3)
@@ -50,9 +50,12 @@ class Place(NamedTuple):
         """The store's URL."""
         return f"sqlite:///{self.store}"
 
-    def drive(self, verb: str, inputs: str = "{}") -> subprocess.Popen[bytes]:
-        """Start a process that starts or resumes the run; it says on stdout which events were acknowledged to it."""
-        arguments = [sys.executable, "-c", DRIVE, self.url, verb, str(self.target), self.run_id, inputs]
+    def drive(self, verb: str, given: str = "") -> subprocess.Popen[bytes]:
+        """Start a process that starts (inputs given) or resumes (an effect to repeat given) the run.
+
+        It says on stdout which events were acknowledged to it.
+        """
+        arguments = [sys.executable, "-c", DRIVE, self.url, verb, str(self.target), self.run_id, given]
         return subprocess.Popen(arguments, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     def log(self) -> list[StoredEvent]:

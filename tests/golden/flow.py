@@ -6,7 +6,18 @@ import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from durum import DependencyEdge, ExecutionPlan, Io, Retry, StateMeta, StateNode, StateOutcome, StepError, TransportError, Workflow
+from durum import (
+    DependencyEdge,
+    ExecutionPlan,
+    Io,
+    Retry,
+    StateMeta,
+    StateNode,
+    StateOutcome,
+    StepError,
+    TransportError,
+    Workflow,
+)
 from durum.core.config import FixedBackoff, RetryPolicy, RunConfig
 
 if TYPE_CHECKING:
@@ -15,7 +26,7 @@ if TYPE_CHECKING:
 KEYS = 40  # more than an event lists by name
 COPIES = 30
 CONTEXT: JsonObject = {
-    "topic": "ünïcode \u2028 \U0001f600 \"quoted\" \\ \x00\x1f\x7f",
+    "topic": 'ünïcode \u2028 \U0001f600 "quoted" \\ \x00\x1f\x7f',
     "numbers": [0, -1, 1.5, 1e21, 1e-7, 9007199254740991, True, None],
     "large": "0123456789" * 600,
     "nested": {"a": {"b": [{"c": []}, {}]}, "": "empty key"},
@@ -46,7 +57,7 @@ class Wide:
         """Say nothing of itself."""
         return StateMeta()
 
-    async def handle(self, ctx: Any, io: Io, rec: Any) -> StateOutcome:
+    async def handle(self, ctx: Any, io: Any, rec: Any) -> StateOutcome:
         """Copy keys to others."""
         del io
         values = [ctx.read(f"k{number:02}") for number in range(KEYS)]
@@ -64,7 +75,7 @@ class Clash(Wide):
     def __init__(self, value: str) -> None:
         self._value = value
 
-    async def handle(self, ctx: Any, io: Io, rec: Any) -> StateOutcome:
+    async def handle(self, ctx: Any, io: Any, rec: Any) -> StateOutcome:
         """Write it."""
         del io, rec
         ctx.write("contested", self._value)

@@ -1,42 +1,46 @@
-"""Makes the golden files of a new version: ``python -m tests.golden.record v2``. Files that are there are never written again."""
+"""Makes the golden files of a new version: ``python -m tests.golden.record v2``. A folder that is there is never touched."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import shutil
-import sqlite3
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from durum.codec import chain_hash, encode, genesis_hash
+from durum.core import events as ev
 from durum.core.canonical import JsonObject, JsonValue, canonical_json, digest_bytes
-from durum.core.config import RunConfig
 from durum.core.facts import KeyMaker, request_object
-from durum.core.manifest import BuildProvenance, RunManifest, manifest_bytes
+from durum.core.failure import ErrorCategory, ErrorInfo, StateError
+from durum.core.manifest import BuildProvenance, RunManifest
 from durum.core.payload import encode_payload
-from durum.core.plan import shape_bytes
+from durum.core.plan import ExecutionPlan, shape_bytes
 from durum.core.tree import tree_of
 from durum.engine.engine import Engine, StartRun
 from durum.engine.transports import TransportRegistry
 from durum.errors import StoreUnavailableError, TransportError
+from durum.ports import StoredEvent
 from durum.stores.memory import MemoryBackend, MemoryStore
 from durum.stores.sqlite_file import open_database
 from durum.testing.clock import ManualClock
 from durum.testing.entropy import SeededEntropy
 from durum.testing.faulty import Fault, FaultyStore, failing
 from tests.golden import flow
+from tests.golden.reading import HERE, RUN, artifacts_text, log_text, summary_of
 
 if TYPE_CHECKING:
+    from durum.core.config import RunConfig
     from durum.core.fold import RunState
-    from durum.core.plan import ExecutionPlan
     from durum.engine.engine import Store
     from durum.ports import TransportCall
 
-HERE = Path(__file__).parent
-RUN = "01890a5d-ac96-774b-bcce-b302099a8057"
+ID = "0123456789abcdef" * 4
+STATE = "golden.encoded.main"
 START_MS = 1_750_000_000_000
 SNAPSHOTS: dict[str, JsonObject] = {
     "empty": {},
@@ -64,8 +68,15 @@ def response(status: int, text: str, **headers: str) -> JsonObject:
     return {"status": status, "url": flow.SITE, "headers": pairs, "body": encode_payload(text.encode())}
 
 
+ANSWERS = {"/missing": response(404, "no such page"), "/limited": response(429, "slow down", retry_after="3")}
+FAILURES = {
+    "/down": TransportError("the connection was lost", code="http_read", retryable=True),
+    "/refused": TransportError("no connection", code="http_connect", retryable=True, details={"host": "example.org"}),
+}
+
+
 class World:
-    """The outside, scripted; ``hurt`` is what the announcement does to the store."""
+    """The outside, scripted; ``store`` goes away when the announcement is made."""
 
     def __init__(self) -> None:
         self.clock = ManualClock(START_MS, auto_advance=True)
@@ -77,19 +88,11 @@ class World:
         del call
         self.clock.advance(7)
         path = str(request.get("url", "")).removeprefix(flow.SITE)
+        if path in FAILURES:
+            raise FAILURES[path]
         match path:
             case "":
                 return self.local(request)
-            case "/missing":
-                return response(404, "no such page")
-            case "/limited":
-                return response(429, "slow down", retry_after="3")
-            case "/down":
-                message = "the connection was lost"
-                raise TransportError(message, code="http_read", retryable=True)
-            case "/refused":
-                message = "no connection"
-                raise TransportError(message, code="http_connect", retryable=True, details={"host": "example.org"})
             case "/slow":
                 await asyncio.Event().wait()
             case "/counter":
@@ -97,7 +100,7 @@ class World:
                 return response(200, str(self.counter))
             case "/announce" if self.store is not None:
                 self.store.plan = failing("append", Fault.NOT_DONE)
-        return response(200, f"body of {path}", content_type="text/plain")
+        return ANSWERS.get(path) or response(200, f"body of {path}", content_type="text/plain")
 
     def local(self, request: JsonObject) -> JsonValue:
         """Answer for files and processes."""
@@ -122,6 +125,15 @@ def worker(backend: MemoryBackend, name: str) -> MemoryStore:
     return store
 
 
+def undated(plan: ExecutionPlan) -> ExecutionPlan:
+    """Return a plan without its steps' code digests, which every Python makes in its own way."""
+    states = tuple(
+        msgspec.structs.replace(state, node=None if state.node is None else msgspec.structs.replace(state.node, digest=None))
+        for state in plan.states
+    )
+    return ExecutionPlan(plan.op_id, states, plan.edges, plan.merges)
+
+
 def manifest_of(plan: ExecutionPlan, config: RunConfig) -> RunManifest:
     """Return a manifest with every field set."""
     shape = plan.shape
@@ -134,7 +146,7 @@ def manifest_of(plan: ExecutionPlan, config: RunConfig) -> RunManifest:
         platform="linux-x86_64",
         durum_version="0.1.0",
         env_allowlist=("LANG", "PATH"),
-        step_digests={node.id: node.digest for node in shape.nodes if node.digest is not None},
+        step_digests={node.id: digest_bytes(node.id.encode()) for node in shape.nodes},
     )
     return RunManifest(
         op_id=shape.op_id,
@@ -155,7 +167,7 @@ def engine(store: Store, world: World, entropy: SeededEntropy) -> Engine:
 
 async def run_once(plan: ExecutionPlan, config: RunConfig) -> MemoryBackend:
     """Drive a run to its end."""
-    backend = MemoryBackend()
+    backend, plan = MemoryBackend(), undated(plan)
     start = StartRun(RUN, manifest_of(plan, config), plan, flow.CONTEXT)
     await engine(worker(backend, "writer000001"), World(), SeededEntropy(1)).start(start)
     return backend
@@ -165,7 +177,8 @@ async def run_with_a_crash() -> MemoryBackend:
     """Drive a run whose process dies in an effect; another takes it over with changed code, and a person decides."""
     backend, world, entropy = MemoryBackend(), World(), SeededEntropy(1)
     world.store = store = FaultyStore(worker(backend, "writer000001"))
-    start = StartRun(RUN, manifest_of(flow.completed(), flow.CONFIG), flow.completed(), flow.CONTEXT)
+    before, after = undated(flow.completed()), undated(flow.completed("2"))
+    start = StartRun(RUN, manifest_of(before, flow.CONFIG), before, flow.CONTEXT)
     try:
         await engine(store, world, entropy).start(start)
     except StoreUnavailableError:
@@ -173,10 +186,10 @@ async def run_with_a_crash() -> MemoryBackend:
     world.store = None
     world.clock.advance(60_000)
     second = worker(backend, "writer000002")
-    state: RunState = await engine(second, world, entropy).resume(RUN, flow.completed("2"))
+    state: RunState = await engine(second, world, entropy).resume(RUN, after)
     assert state.paused is not None
     world.clock.advance(3_600_000)
-    await engine(second, world, entropy).resume(RUN, flow.completed("2"), repeat=state.paused.effect_key)
+    await engine(second, world, entropy).resume(RUN, after, repeat=state.paused.effect_key)
     return backend
 
 
@@ -222,39 +235,76 @@ def fact_keys() -> list[JsonValue]:
     return found
 
 
+def encoded() -> list[StoredEvent]:
+    """Return events in shapes the runs above have no occasion for."""
+    info = ErrorInfo(category=ErrorCategory.RPC, code="some_code", details=msgspec.Raw(b"null"), message="", retryable=False)
+    write = ev.Write("key", msgspec.Raw(b"null"), "delete")
+    events: list[ev.Event] = [
+        ev.StateCompleted(context_snapshot_id=ID, input_digest=ID, state_id=STATE, writes=None, writes_id=ID),
+        ev.StateCompleted(context_snapshot_id=ID, input_digest=ID, state_id=STATE, reads=("a", "b"), writes=(write,)),
+        ev.StateFailed(error=StateError(info, STATE), failure_snapshot_id=ID, state_id=STATE),
+        ev.DomainEvent(name="ünïcode \u2028 \x00\x7f", payload=msgspec.Raw(b'{"\xc3\xbc":[1,1.5,"\\u0001"]}')),
+        ev.FactRecorded(key="k", namespace="n", outcome="cancelled", payload_id=ID, scope="run", begun=7),
+        ev.RunCompleted(status=ev.RunStatus.PARTIALLY_COMPENSATED),
+        ev.RunCompleted(status=ev.RunStatus.CANCELLED, error=StateError(info)),
+    ]
+    stored: list[StoredEvent] = []
+    previous = genesis_hash(RUN)
+    for seq, event in enumerate(events, 1):
+        place = {"seq": seq, "ts_millis": START_MS, "epoch": 2**40, "branch": seq - 1}
+        stored.append(encode(event, writer="w", prev_hash=previous, state_id=STATE, attempt=seq * 1_000, **place))
+        previous = stored[-1].hash
+    return stored
+
+
+FUTURE = (
+    """{"body":{"anything":[1,2,{"b":1,"a":2}]},"epoch":1,"kind":"alien.landed","seq":1,"ts_millis":1,"writer":"w"}""",
+    """{"body":{"new":"shape"},"epoch":1,"kind":"state.entered","seq":2,"ts_millis":1,"v":2,"writer":"w"}""",
+    """{ "writer":"w" ,"body": {"odd" :\t"spaces", "dup":1,"dup":2, "big":123456789012345678901234567890} ,"epoch":1,
+    "kind":"alien.left","seq":3,"ts_millis":1,"v":99,"unheard":{"of":"field"}}""",
+    """{"body":null,"epoch":1,"kind":"","seq":4,"state_id":"not an id","ts_millis":-1,"writer":""}""",
+    """{"body":"text","epoch":1,"kind":"run.completed","seq":5,"ts_millis":1,"v":3,"writer":"w"}""",
+)
+
+
+def future() -> list[StoredEvent]:
+    """Return events no version up to this one writes."""
+    stored: list[StoredEvent] = []
+    previous = genesis_hash(RUN)
+    for seq, text in enumerate(FUTURE, 1):
+        previous = chain_hash(previous, text.encode())
+        stored.append(StoredEvent(seq, previous, text.encode()))
+    return stored
+
+
 def files(backends: dict[str, MemoryBackend], spare: Path) -> dict[str, str]:
     """Return file name -> text of everything that is frozen."""
-
-    written: dict[str, str] = {}
-    artifacts: dict[str, JsonObject] = {}
-    summaries = {}
+    artifacts: dict[str, bytes] = {}
+    summaries: JsonObject = {}
+    written = {"encoded.jsonl": log_text(encoded()), "future.jsonl": log_text(future())}
     for name, backend in backends.items():
-        events = backend.runs[RUN].events
-        lines = [json.dumps({"hash": event.hash.hex(), "body": event.body.decode()}) for event in events]
-        written[f"{name}.jsonl"] = "\n".join(lines) + "\n"
-        artifacts |= {artifact_id: encode_payload(data) for artifact_id, data in backend.artifacts.items()}
-        summaries[name] = summary_of(RUN, events, backend.artifacts)
-    plan = flow.completed("2")
-    written["artifacts.json"] = pretty(artifacts)
-    written["summaries.json"] = pretty(summaries)
-    written["snapshots.json"] = pretty({name: {"value": SNAPSHOTS[name], "id": found} for name, found in snapshot_ids().items()})
-    written["fact_keys.json"] = pretty(fact_keys())
-    written["schema.sql.txt"] = schema_dump(spare / "durum.db")
-    del plan
-    return written
+        written[f"{name}.jsonl"] = log_text(backend.runs[RUN].events)
+        artifacts |= backend.artifacts
+        summaries[name] = asyncio.run(summary_of(MemoryStore(backend)))
+    snapshots = {name: {"value": SNAPSHOTS[name], "id": found} for name, found in snapshot_ids().items()}
+    return written | {
+        "artifacts.json": pretty(artifacts_text(artifacts)),
+        "summaries.json": pretty(summaries),
+        "snapshots.json": pretty(snapshots),
+        "fact_keys.json": pretty(fact_keys()),
+        "schema.txt": schema_dump(spare / "durum.db"),
+    }
 
 
-def main(version: str, spare: Path) -> None:
-    """Write a version's folder."""
+def main(version: str) -> None:
+    """Write a version's folder; it must not be there."""
     folder = HERE / version
-    folder.mkdir()  # fails if it is there
-    for name, text in files(asyncio.run(runs()), spare).items():
-        (folder / name).write_text(text, encoding="utf-8")
+    folder.mkdir()
+    with tempfile.TemporaryDirectory() as spare:
+        for name, text in files(asyncio.run(runs()), Path(spare)).items():
+            (folder / name).write_text(text, encoding="utf-8")
     shutil.copy(HERE / "flow.py", folder / "flow.py")
 
 
 if __name__ == "__main__":
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as place:
-        main(sys.argv[1], Path(place))
+    main(sys.argv[1])

@@ -153,7 +153,10 @@ def test_a_step_that_gives_no_such_key_is_named_with_the_key_it_gives() -> None:
         return nothing + named
 
     message = refused(flow_of(commits, areas, nothing, wants).plan)
-    assert message == "step wants asks for 'nothing', but step nothing returns nothing; wait for it with after=, or give it that key"
+    assert (
+        message
+        == "step wants asks for 'nothing', but step nothing returns nothing; wait for it with after=, or give it that key"
+    )
     flow = flow_of(wants)
     flow.step(name="nothing")(lambda: 1)
     flow.step(name="named", writes="other")(lambda: 1)
@@ -177,7 +180,10 @@ def test_forgotten_annotations_and_methods_are_recognised() -> None:
     ("make", "reason"),
     [
         (lambda: flow_of(commits, commits), "step commits is defined twice; pass name= to one of them"),
-        (lambda: _writing("commits").plan(), "step step writes 'commits', as step commits does; give it another key or declare"),
+        (
+            lambda: _writing("commits").plan(),
+            "step step writes 'commits', as step commits does; give it another key or declare",
+        ),
         (lambda: _writing("repo").plan(), "step step writes 'repo', which is an input; give writes= another key"),
         (lambda: flow_of(_named("repo")).plan(), "step repo writes 'repo', which is an input; give writes= another key"),
         (lambda: _after("commit").plan(), "step step waits for 'commit', which is no step; did you mean 'commits'?"),

@@ -250,7 +250,7 @@ def outer(unfilled: bool) -> Callable[[], object]:  # noqa: FBT001 - chooses the
     """Return a function that closes over what may not be there yet."""
 
     def inner() -> object:
-        return late  # noqa: F821 - bound below, or never
+        return late
 
     if unfilled:
         return inner
@@ -277,7 +277,7 @@ def test_a_constant_that_holds_itself_or_anything_else_is_left_out(tmp_path: Pat
         def one() -> int:
             return len([CLIENT, LOOP, TABLE])
     """
-    found = []
+    found: list[str | None] = []
     for value in (1, 2, 1):
         file = tmp_path / f"flow{len(found)}.py"
         file.write_text(textwrap.dedent(source).replace("VALUE", str(value)), encoding="utf-8")

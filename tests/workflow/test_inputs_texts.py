@@ -8,19 +8,20 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 import pytest
-from pydantic import BaseModel, create_model
+from pydantic import BaseModel, ConfigDict, create_model
 
 from durum.errors import InvalidInputError
 from durum.workflow.inputs import Inputs
 from tests.workflow.shapes import Colour, Item, Leaf, Level, UserId, Word
 
 
-def typed(annotation: Any, text: str, **options: Any) -> Any:
+def typed(annotation: Any, text: str, **options: bool) -> Any:
     """Return what one typed value is stored as, declared in a model and in a TypedDict."""
-    model = create_model("Model", __config__=options or None, value=(annotation, ...))
+    model = create_model("Model", __config__=ConfigDict(strict=options.get("strict", False)), value=(annotation, ...))
     stored = Inputs("flow", model).convert({"value": text}, texts=True)["value"]
     if not options:
-        same = TypedDict("Same", {"value": annotation})  # type: ignore[valid-type]
+        make: Any = TypedDict
+        same = make("Same", {"value": annotation})
         assert Inputs("flow", same).convert({"value": text}, texts=True) == {"value": stored}
     return stored
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from durum import Io, Retry, Workflow
 from durum.core.meta import SideEffectKind
-from durum.core.plan import PlanNode
 from durum.workflow.options import LONGEST_TIMEOUT, in_order
 from tests.workflow.refusals import refused
+
+if TYPE_CHECKING:
+    from durum.core.plan import PlanNode
 
 
 def plain() -> int:

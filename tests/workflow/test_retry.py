@@ -55,5 +55,5 @@ def test_durations_become_milliseconds() -> None:
 def test_one_class_will_do_for_on() -> None:
     """As ``except`` takes one class or a tuple of them."""
     lone: Any = TimeoutError
-    assert Retry(on=lone).on is TimeoutError
+    assert Retry(on=lone).on == lone
     assert Retry(on=(TimeoutError, ValueError)).on == (TimeoutError, ValueError)

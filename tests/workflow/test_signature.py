@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator  # noqa: TC003 - read at run time
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Optional
 
 import pytest
@@ -206,9 +206,12 @@ def hidden(value: Hidden) -> None:
     del value
 
 
-def broken(value: "list[") -> None:  # type: ignore[syntax]  # noqa: F722, UP037 - what this is about
+def broken(value: int) -> None:
     """An annotation that is no expression."""
     del value
+
+
+broken.__annotations__["value"] = "list["
 
 
 def callback(value: Callable[[int], int]) -> None:
@@ -267,11 +270,13 @@ def test_a_parameter_with_a_default_may_be_no_business_of_the_context() -> None:
 
     signature = read(injected)
     assert names(signature) == [("value", True), ("clock", False)]
-    with pytest.raises(Exception, match="clock is annotated .*, which no context value can become: Callable has no JSON form"):
+    with pytest.raises(Exception, match=r"clock is annotated .*, which no context value can become: Callable has no JSON form"):
         signature.parameters[1].converter.load("clock", 3)
 
 
-@pytest.mark.parametrize("name", ["", "A", "Upper", "1st", "_hidden", "two__parts", "größe", "a" * 64, "a b", "a-b", "<lambda>", 3])
+@pytest.mark.parametrize(
+    "name", ["", "A", "Upper", "1st", "_hidden", "two__parts", "größe", "a" * 64, "a b", "a-b", "<lambda>", 3]
+)
 def test_names_of_steps_are_plain(name: Any) -> None:
     """The rule is named, and how to get around a function's name."""
     rule = "needs a name of 1 to 63 of a-z, 0-9 and single _, starting with a letter; pass name="

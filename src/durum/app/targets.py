@@ -19,6 +19,7 @@ from pathlib import Path
 from traceback import extract_tb
 from typing import TYPE_CHECKING
 
+from durum.core.failure import text_of
 from durum.core.plan import ExecutionPlan
 from durum.errors import ConfigError, DurumError, TargetError
 from durum.workflow.authoring import Workflow
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _FORMS = "name it as file.py, file.py:name or package.module:name"
 _DATA_FILES = (".yaml", ".yml", ".json")
 _SETTINGS = ("workflows",)
+_MAX_SAID_CHARACTERS = 500
 
 _folders: list[Path] = []  # of the files loaded so far; what lies beside them may be imported
 
@@ -168,7 +170,8 @@ def _told(target: str, path: str | None) -> Iterator[None]:
             and f"{target.partition(':')[0]}.".startswith(f"{error.name}.")
         ):
             raise TargetError(target, f"there is no module {error.name}; run it from the folder that holds it") from error
-        text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        said = " ".join(text_of(error).split())[:_MAX_SAID_CHARACTERS]
+        text = f"{type(error).__name__}: {said}" if said else type(error).__name__
         hint = "; a file must load without ending the process" if isinstance(error, SystemExit) else ""
         raise TargetError(target, f"it raises {text}{_place(error, path)}{hint}") from error
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from durum.app.service import Durum
+    from durum.cli.progress import Progress
+    from durum.cli.streams import Streams
     from durum.core.canonical import JsonObject
     from durum.core.events import Envelope
     from durum.workflow.authoring import Workflow
@@ -106,7 +108,6 @@ class _Drive:
     """One run under way in this process."""
 
     def __init__(self, session: Session, service: Durum, target: str | None) -> None:
-        from durum.cli.progress import progress_for
         from durum.engine.engine import Watcher
 
         self.service = service
@@ -176,3 +177,14 @@ def _sigterm_interrupts() -> Iterator[None]:
     finally:
         signal.signal(signal.SIGTERM, before)
         signal.signal(signal.SIGINT, interrupt)
+
+
+def progress_for(streams: Streams, *, plain: bool) -> Progress:
+    """Return the form of progress that fits where stderr goes."""
+    if plain or not streams.notes_are_terminal:
+        from durum.cli.progress import Lines
+
+        return Lines(streams)
+    from durum.cli.live import Live
+
+    return Live(streams)

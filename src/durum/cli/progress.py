@@ -114,12 +114,3 @@ class Lines:
 
     def end(self) -> None:
         """Stop telling; every line is out already."""
-
-
-def progress_for(streams: Streams, *, plain: bool) -> Progress:
-    """Return the form of progress that fits where stderr goes."""
-    if plain or not streams.notes_are_terminal:
-        return Lines(streams)
-    from durum.cli.live import Live
-
-    return Live(streams)

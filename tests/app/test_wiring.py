@@ -1,0 +1,171 @@
+"""A store's URL means one store or is refused, and a workflow reaches what it declared and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import durum
+from durum import Io, TransportError, Workflow
+from durum.app.service import store_url
+from durum.app.wiring import DEFAULT_STORE, open_store, store_path, transports
+from durum.errors import ConfigError, NotFoundError
+from durum.stores.memory import MemoryStore
+from durum.stores.sqlite import SqliteStore
+
+if TYPE_CHECKING:
+    from durum.core.canonical import JsonObject, JsonValue
+    from durum.ports import TransportCall
+
+
+def test_a_relative_and_an_absolute_path_are_told_apart_by_their_slashes() -> None:
+    """Three and four; whatever else stands in the path is part of it."""
+    assert store_path("sqlite:///a/b.db") == Path("a/b.db")
+    assert store_path("sqlite:////a/b.db") == Path("/a/b.db")
+    assert store_path("sqlite:///x.db?mode=ro") == Path("x.db?mode=ro")
+    assert store_path(DEFAULT_STORE) == Path(".durum/durum.db")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "x.db",
+        "sqlite://x.db",
+        "sqlite:x.db",
+        "sqlite:///",
+        "sqlite:///a/",
+        "sqlite:///:memory:",
+        "sqlite:///a\0b",
+        "SQLITE:///x.db",
+        "postgresql://h/db",
+        "memory:",
+        "file:///x.db",
+    ],
+)
+def test_urls_of_no_store_are_refused(url: str) -> None:
+    """With the two forms there are; nothing is made."""
+    with pytest.raises(ConfigError, match=r"is not a store this version has; use sqlite:///PATH or memory://") as caught:
+        open_store(url, create=True)
+    assert repr(url) in str(caught.value)
+
+
+def test_a_store_is_made_only_where_it_was_asked_for(tmp_path: Path) -> None:
+    """With the folders on the way; a missing one is told by its path."""
+    url = f"sqlite:///{tmp_path}/a/b.db"
+    with pytest.raises(NotFoundError, match=f"no store at {tmp_path}/a/b.db; start a run first"):
+        open_store(url, create=False)
+    assert list(tmp_path.iterdir()) == []
+    store = open_store(url, create=True)
+    assert isinstance(store, SqliteStore)
+    asyncio.run(store.close())
+    asyncio.run(open_store(url, create=False).close())
+
+
+def test_memory_is_a_store_of_its_own_each_time() -> None:
+    """Nothing is shared and nothing written."""
+    first, second = open_store("memory://", create=False), open_store("memory://", create=True)
+    assert isinstance(first, MemoryStore)
+    assert first is not second
+
+
+def test_the_store_is_named_by_the_call_then_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty variable is as good as none."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DURUM_STORE", "sqlite:///from-env.db")
+    assert store_url("memory://") == "memory://"
+    assert store_url() == "sqlite:///from-env.db"
+    with durum.open() as service:
+        assert service.url == "sqlite:///from-env.db"
+    assert (tmp_path / "from-env.db").is_file()
+    monkeypatch.setenv("DURUM_STORE", "")
+    assert store_url() == DEFAULT_STORE
+    monkeypatch.delenv("DURUM_STORE")
+    assert store_url() == DEFAULT_STORE
+
+
+def test_a_step_that_changes_the_working_directory_does_not_move_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Large values and the worker's lock stay beside the file they belong to."""
+    home, away = tmp_path / "home", tmp_path / "away"
+    home.mkdir()
+    away.mkdir()
+    monkeypatch.chdir(home)
+    flow = Workflow("flow")
+
+    @flow.step
+    def large() -> str:
+        os.chdir(away)
+        return "x" * 3_000_000
+
+    @flow.step
+    def size(large: str) -> int:
+        return len(large)
+
+    with durum.open("sqlite:///store.db") as service:
+        summary = service.start(flow)
+        assert service.context(str(summary["run_id"]), "size") == 3_000_000
+        assert service.verify(str(summary["run_id"])).first_bad is None
+    assert list(away.iterdir()) == []
+
+
+def test_a_workflow_reaches_only_the_commands_it_declared() -> None:
+    """Others are refused by name, and a bare plan may run none."""
+
+    async def call(argv: list[str], workflow: Workflow | None) -> JsonValue:
+        registry = transports(workflow)
+        handle = registry.handle(None)
+        try:
+            return await registry.get("exec").call({"argv": list(argv)}, handle)
+        finally:
+            await registry.close()
+
+    flow = Workflow("flow", exec=["true"])
+    found = asyncio.run(call(["true"], flow))
+    assert isinstance(found, dict)
+    assert found["exit_code"] == 0
+    for argv, workflow in ((["false"], flow), (["true"], None)):
+        with pytest.raises(TransportError) as caught:
+            asyncio.run(call(argv, workflow))
+        assert caught.value.transport_code == "command_not_allowed"
+
+
+class Echo:
+    """A transport of the author's own."""
+
+    async def call(self, request: JsonObject, call: TransportCall) -> JsonValue:
+        """Answer with the request."""
+        del call
+        return {"echo": request}
+
+    async def close(self) -> None:
+        """Hold nothing."""
+
+
+def test_a_namespace_of_the_authors_own_is_called_and_an_unknown_one_refused() -> None:
+    """Made at its first call, recorded as any other."""
+    made = []
+
+    def factory() -> Echo:
+        made.append(1)
+        return Echo()
+
+    flow = Workflow("flow", transports={"echo": factory})
+
+    @flow.step
+    async def one(io: Io) -> object:
+        return await io.call("echo", {"a": 1})
+
+    with durum.open("memory://") as service:
+        assert service.context(str(service.start(flow)["run_id"]), "one") == {"echo": {"a": 1}}
+        assert made == [1]
+        other = Workflow("other")
+        other.step(one)
+        error = service.start(other)["error"]
+        assert isinstance(error, dict)
+        assert error["code"] == "unknown_namespace"
