@@ -25,6 +25,7 @@ BY_SUBJECT = {
 # Test files in a room's folder that mirror no module of it, and why.
 BY_CONTRACT = {
     "stores/test_conformance.py": "one suite over every store",
+    "stores/test_machine.py": "random operations against a model, over every store",
 }
 
 MAX_PUBLIC_NAMES = 40

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Edit = Callable[[random.Random, sqlite3.Connection, Path], int | None]
 
-EACH = 20
+EACH = 30
 NAME = "durum.db"
 
 

@@ -129,12 +129,12 @@ def _let_import_beside(folder: Path) -> None:
     if str(folder) in sys.path:
         sys.path.remove(str(folder))
     sys.path.insert(0, str(folder))
-    for name, module in list(sys.modules.items()):
-        if "." in name or not any(_lies_in(module, name, other) for other in _folders if other != folder):
-            continue
-        if (folder / name).is_dir() or (folder / f"{name}.py").is_file():
-            for part in [part for part in sys.modules if part == name or part.startswith(f"{name}.")]:
-                del sys.modules[part]
+    with contextlib.suppress(OSError):  # a folder may be closed to looking around
+        beside = {entry.stem if entry.suffix == ".py" else entry.name for entry in folder.iterdir()}
+        for name in beside & sys.modules.keys():
+            if any(_lies_in(sys.modules[name], name, other) for other in _folders if other != folder):
+                for part in [part for part in sys.modules if part == name or part.startswith(f"{name}.")]:
+                    del sys.modules[part]
     if folder not in _folders:
         _folders.append(folder)
 
