@@ -88,6 +88,13 @@ def make(n):
 
 
 add_one, add_two = make(1), make(2)
+def outer(by):
+    def by_default(value, by=by):
+        return value * by
+    return by_default
+
+
+by_default = outer(5)
 double = lambda value: value * 2
 default = 7
 
@@ -163,6 +170,7 @@ CHANGES = [
     ("make(1), make(2)", "make(2), make(1)", {"uses_made"}),
     ("make(1), make(2)", "make(1), make(3)", {"uses_made"}),
     ("value * 2\ndefault", "value * 3\ndefault", {"uses_lambda"}),
+    ("outer(5)", "outer(6)", {"by_default"}),
     ("default = 7", "default = 8", {"bound", "filled"}),
     ("partial(bound, by=1)", "partial(bound, by=2)", {"filled"}),
     ("def commits(repo):\n    return repo", "def commits(repo):\n    return repo + 1", {"commits"}),
@@ -186,6 +194,7 @@ STEPS = (
     "uses_itself",
     "decorated",
     "bound",
+    "by_default",
     "filled",
     "as_lambda",
 )

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, PositiveFloat
 
 from durum.core.canonical import normalized
 from durum.errors import CanonicalJsonError, SerializationError
@@ -104,6 +104,7 @@ ROUND_TRIPS: list[tuple[Any, object, object]] = [
     (Annotated[int, msgspec.Meta(gt=0)], 1, 1),
     (Annotated[list[Leaf], "a note"], [Leaf(1)], [{"number": 1}]),
     (Positive, 1, 1),
+    (PositiveFloat, 1.5, 1.5),
     (list[Positive] | None, [1], [1]),
     (Item, Item(itemId=1, words={"b", "a"}), {"item_id": 1, "words": ["a", "b"]}),
     (list[Item], [Item(itemId=1)], [{"item_id": 1, "words": []}]),
@@ -147,6 +148,7 @@ NOT_RETURNED: list[tuple[Any, object, str]] = [
     (datetime, "yesterday", "Invalid RFC3339"),
     (Annotated[int, msgspec.Meta(gt=0)], 0, "Expected `int` >= 1"),
     (set[int], {"a"}, "Expected `int`, got `str`"),
+    (PositiveFloat, -1.5, "Input should be greater than 0 (in the step's result)"),
     (Positive, 0, "Input should be greater than 0 (in the step's result)"),
     (list[Item], [3], "Input should be a valid dictionary or instance of Item at 0"),
     (Item, Leaf(1), "Input should be a valid dictionary or instance of Item"),

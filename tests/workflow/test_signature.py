@@ -6,9 +6,12 @@ import functools
 from collections.abc import AsyncIterator, Callable, Iterator  # noqa: TC003 - read at run time
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Optional
 
+import msgspec
 import pytest
+from pydantic import Field
 
 from durum import Io, Workflow
+from durum.errors import SerializationError
 from durum.workflow.signature import Signature, read_signature
 from tests.workflow.refusals import refused
 
@@ -260,6 +263,20 @@ def test_what_cannot_be_called_by_name_is_refused(function: Any, reason: str) ->
     message = refused(lambda: read(function))
     assert message.startswith("step one ")
     assert reason in message
+
+
+def bounded(value: Annotated[int, msgspec.Meta(gt=0)]) -> Annotated[int, Field(lt=9)]:
+    """Take and give numbers within bounds."""
+    return value
+
+
+def test_constraints_in_annotations_hold_both_ways() -> None:
+    """Those of msgspec and of pydantic: an ``Annotated`` type is more than the type in it."""
+    signature = read(bounded)
+    with pytest.raises(SerializationError, match=r"Expected `int` >= 1"):
+        signature.parameters[0].converter.load("value", 0)
+    with pytest.raises(SerializationError, match="Input should be less than 9"):
+        signature.result.dump("one", 9)
 
 
 def test_a_parameter_with_a_default_may_be_no_business_of_the_context() -> None:

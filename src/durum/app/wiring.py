@@ -39,7 +39,7 @@ def open_store(url: str, *, create: bool) -> Store:
         from durum.stores.memory import MemoryStore  # noqa: PLC0415 - one store is enough to load
 
         return MemoryStore()
-    path = store_path(url).absolute()  # a step may change the working directory
+    path = store_path(url)
     from durum.stores.sqlite import SqliteStore  # noqa: PLC0415
 
     return SqliteStore(path, create=create)

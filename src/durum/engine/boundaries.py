@@ -9,7 +9,7 @@ from durum.core.tree import Tree, map_item
 from durum.engine.context import appended, edit_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from durum.core.canonical import JsonValue
     from durum.core.fold import RunState
@@ -24,7 +24,6 @@ class Boundaries:
         self._snapshots = snapshots
         self._state = state
         self._initial = initial_snapshot_id
-        self._skipped: dict[str, Tree] = {}  # state id -> what a skipped state leaves
 
     async def base(self, position: int, artifacts: dict[str, bytes]) -> tuple[Tree, Sequence[Conflict]]:
         """Return the tree a state begins with; nodes a join makes go to ``artifacts``."""
@@ -36,8 +35,9 @@ class Boundaries:
         return await self._joined(boundary(self._state), artifacts)
 
     async def _joined(self, positions: Sequence[int], artifacts: dict[str, bytes]) -> tuple[Tree, Sequence[Conflict]]:
-        join = plan_join(self._state.plan, positions)
-        tree = await self._after(join.start, artifacts)
+        join = plan_join(self._state.plan, self._completed(positions))
+        before = None if join.start is None else self._state.states[join.start].snapshot_id
+        tree = await self._snapshots.tree(before or self._initial)
         if not join.missing:
             return tree, ()
         changes, conflicts = resolve(self._state, join)
@@ -61,24 +61,19 @@ class Boundaries:
                 return map_item(change.key, await appended(self._snapshots, tree, change.key, items, artifacts))
         return map_item(change.key, change.entries[0])
 
-    async def _after(self, position: int | None, artifacts: dict[str, bytes]) -> Tree:
-        """Return the tree after a state; one that was skipped leaves what it would have begun with."""
-        for skipped in reversed(self._skipped_before(position)):  # the earliest first, however many there are in a row
-            tree, _ = await self.base(skipped, artifacts)
-            self._skipped[self._state.plan.nodes[skipped].id] = tree
-        if position is None:
-            return await self._snapshots.tree(self._initial)
-        identity = self._state.states[position].snapshot_id
-        if identity is not None:
-            return await self._snapshots.tree(identity)
-        return self._skipped[self._state.plan.nodes[position].id]
-
-    def _skipped_before(self, position: int | None) -> Sequence[int]:
-        """Return the row of skipped states that ends with this one, latest first, as far as it was not built before."""
-        plan, row = self._state.plan, []
-        while position is not None and self._state.states[position].snapshot_id is None:
-            if plan.nodes[position].id in self._skipped:
-                break
-            row.append(position)
-            position = plan_join(plan, [plan.index[dep] for dep in plan.nodes[position].deps]).start
-        return row
+    def _completed(self, positions: Iterable[int]) -> Sequence[int]:
+        """Return the completed states behind these: one that was skipped leaves what it would have begun with."""
+        plan, states = self._state.plan, self._state.states
+        found: set[int] = set()
+        seen: set[int] = set()
+        waiting = list(positions)
+        while waiting:
+            position = waiting.pop()
+            if position in seen:
+                continue
+            seen.add(position)
+            if states[position].snapshot_id is None:
+                waiting += [plan.index[dep] for dep in plan.nodes[position].deps]
+            else:
+                found.add(position)
+        return sorted(found)
