@@ -86,7 +86,7 @@ class EventStore(Protocol):
         """Return the head of a run, None if the run is unknown."""
 
     async def heads(self) -> list[Head]:
-        """Return every run's head, newest run first."""
+        """Return the head of every run that has events, newest run first."""
 
     async def read_range(self, run_id: str, from_seq: int = 1, to_seq: int | None = None) -> list[StoredEvent]:
         """Return events ``from_seq`` to ``to_seq``, both included."""

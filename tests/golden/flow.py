@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from durum.core.canonical import JsonObject
 
 KEYS = 40  # more than an event lists by name
-COPIES = 30
+COPIES = 40
 CONTEXT: JsonObject = {
     "topic": 'ünïcode \u2028 \U0001f600 "quoted" \\ \x00\x1f\x7f',
     "numbers": [0, -1, 1.5, 1e21, 1e-7, 9007199254740991, True, None],

@@ -27,7 +27,7 @@ EFFECT_UNKNOWN = "effect_unknown"
 STEP_TIMEOUT = "step_timeout"
 STEP_RAISED = "step_raised"
 MAX_MESSAGE_CHARACTERS = 4_000
-_MAX_DETAILS_BYTES = 16_384
+_MAX_DETAILS_BYTES = 8_192
 NO_DETAILS = msgspec.Raw(b"null")
 
 

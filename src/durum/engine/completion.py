@@ -38,7 +38,7 @@ def completion(node: PlanNode, reads: Mapping[str, bytes | None], committed: Com
     writes_id = None
     attached = NOTHING_ATTACHED
     if len(writes) > INLINE_KEYS:
-        data = msgspec.json.encode(writes)
+        data = msgspec.json.encode(writes, enc_hook=str)
         writes_id = digest_bytes(data)
         artifacts[writes_id] = data
         attached = Attached(writes={writes_id: writes})

@@ -132,7 +132,7 @@ class ContextOverlay:
         for key in sorted(self._staged):
             staged = self._staged[key]
             artifacts |= staged.artifacts
-            writes.append(Write(key, _NULL if staged.entry is None else msgspec.Raw(staged.entry), staged.op))  # type: ignore[arg-type]
+            writes.append(Write(str(key), _NULL if staged.entry is None else msgspec.Raw(staged.entry), staged.op))  # type: ignore[arg-type]
             if staged.entry is None:
                 edits[key] = None
             elif staged.op == "append":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from durum.codec import decode, encode
 from durum.core.canonical import digest_bytes
 from durum.core.fold import Attached, fold
-from durum.errors import ConcurrencyError, StoreUnavailableError
+from durum.errors import ConcurrencyError, ConfigError, StoreUnavailableError
 from durum.ports import Artifact
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 INLINE_EVENT_BYTES = 32 * 1024
+"""Longest event; whatever may be larger is an artifact the event names."""
 _TRIES = 5
 _RETRY_SECONDS = 0.05
 _KNOWN_IDS = 4096
@@ -88,6 +89,10 @@ class Recorder:
             state_id=state_id,
             attempt=attempt,
         )
+        if len(stored.body) > INLINE_EVENT_BYTES:
+            raise ConfigError(
+                f"a {event.kind} event of {len(stored.body)} bytes is over {INLINE_EVENT_BYTES}; use shorter keys and names"
+            )
         envelope = decode(self._head.run_id, stored, self._hash)  # what cannot be read back must not be written
         if attached is None:
             fold(self.state, (envelope,))

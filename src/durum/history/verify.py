@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from durum.ports import EventStore, StoredEvent
 
 
+_NAMES_ARTIFACT = frozenset({"manifest_id", "payload_id", "payload_ref", "plan_id", "reads_id", "request_id", "writes_id"})
+
+
 class FirstBad(msgspec.Struct, frozen=True):
     """The first thing found wrong."""
 
@@ -58,9 +61,9 @@ async def verify(store: EventStore, reader: ArtifactReader, run_id: str, head: s
         NotFoundError: the store holds no such run.
     """
     known = await store.head(run_id)
-    if known is None or not known.seq:
+    stored = [] if known is None else await store.read_range(run_id)
+    if known is None or not (known.seq or stored):
         raise NotFoundError("run", run_id, "list the runs of this store with: durum ls")
-    stored = await store.read_range(run_id)
     check = _Check(reader, run_id)
     try:
         check.chain(stored)
@@ -171,25 +174,14 @@ class _Check:
             self._fail(what, f"it is {recorded} in the log but the writes give {tree.id}", self.seq)
 
     async def _named(self, event: ev.Event) -> None:
-        """Read every artifact an event names."""
-        match event:
-            case ev.RunStarted():
-                await self._tree(event.initial_snapshot_id)
-            case ev.StateEntered():
-                await self._tree(event.base_snapshot_id)
-            case ev.StateCompleted():
-                await self._tree(event.context_snapshot_id)
-                await self._all(event.reads_id, event.writes_id)
-            case ev.FactRecorded():
-                await self._all(event.payload_id, event.request_id)
-            case ev.EffectIntended():
-                await self._all(event.request_id)
-            case ev.DomainEvent():
-                await self._all(event.payload_ref)
-
-    async def _all(self, *identities: str | None) -> None:
-        for identity in identities:
-            if identity is not None:
+        """Read every artifact an event names; snapshots with all that is below them."""
+        for field in event.__struct_fields__:
+            identity = getattr(event, field)
+            if identity is None:
+                continue
+            if field.endswith("snapshot_id"):
+                await self._tree(identity)
+            elif field in _NAMES_ARTIFACT:
                 await self._artifact(identity)
 
     async def _artifact(self, identity: str) -> bytes:
