@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -34,9 +35,9 @@ def flow(path, result, before="", name="flow"):
 
 def told(tmp_path: Path, program: str) -> list[str]:
     """Return the lines a program prints in a process of its own, in an empty folder."""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", PREFIX + program], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    settings = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    words = [sys.executable, "-W", "error", "-c", PREFIX + program]
+    done = subprocess.run(words, cwd=tmp_path, env=settings, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 

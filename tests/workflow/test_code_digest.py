@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import functools
+import json
+import os
+import subprocess
+import sys
 import textwrap
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -231,6 +235,18 @@ def test_digests_do_not_depend_on_the_file_or_the_process(tmp_path: Path, before
     """Neither path nor module name nor the values of other digests are in them."""
     (tmp_path / "elsewhere").mkdir()
     assert digests(tmp_path / "elsewhere", BEFORE) == before
+
+
+def test_digests_are_the_same_in_every_process(tmp_path: Path, before: dict[str, str | None]) -> None:
+    """Sets iterate in an order of their own in each, and objects lie elsewhere."""
+    (tmp_path / "flow.py").write_text(BEFORE, encoding="utf-8")
+    program = "import json, flow; from durum.workflow.code_digest import code_digest as of; "
+    program += f"print(json.dumps([of(getattr(flow, name)) for name in {STEPS}]))"
+    for seed in ("1", "2", "3"):
+        settings = os.environ | {"PYTHONHASHSEED": seed}
+        done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=settings, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr.decode()
+        assert json.loads(done.stdout) == [before[name] for name in STEPS]
 
 
 def test_the_digest_is_in_the_plan(tmp_path: Path) -> None:
