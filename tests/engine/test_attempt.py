@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 from durum import Io, Retry, RunConfig, StateMeta, StateOutcome, StepError, TransportError, Workflow
+from durum.core.config import FixedBackoff, RetryPolicy
 from durum.core.plan import ExecutionPlan, StateNode
 from durum.errors import EffectUnknownError
 from tests.engine.doubles import Scripted, counting
 from tests.engine.runs import run
+from tests.engine.states import Does, plan_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,6 +153,28 @@ def test_a_handler_that_is_no_coroutine_fails_its_attempt_only() -> None:
 
     ran = run(ExecutionPlan("plain", (StateNode("plain.one.main", Plain()),))).sound()  # type: ignore[arg-type]
     assert ran.error["message"] == "ValueError: no coroutine"
+
+
+@pytest.mark.parametrize(
+    ("word", "attempts"), [(True, 2), (False, 1), (None, 1), ("perhaps", 1), (ZeroDivisionError(), 1), (7, 1)]
+)
+def test_a_state_may_say_which_failures_are_worth_another_try(word: object, attempts: int) -> None:
+    """True and False count; whatever else it says, or raises, leaves the word to the exception."""
+
+    class Judges(Does):
+        def retryable(self, error: BaseException) -> object:
+            del error
+            if isinstance(word, Exception):
+                raise word
+            return word
+
+    def fail(ctx: object, io: object, rec: object) -> None:
+        del ctx, io, rec
+        message = "failed"
+        raise ValueError(message)
+
+    policy = RunConfig(retry_policy=RetryPolicy(2, FixedBackoff(0), 0.0))
+    assert len(run(plan_of({"one": Judges(fail)}), config=policy).sound().attempts("one")) == attempts
 
 
 # --- what a step gives ------------------------------------------------------------------------------------------------

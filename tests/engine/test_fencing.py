@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from durum import Io, Workflow
+from durum.core.events import DomainEvent
 from durum.engine import recorder
 from durum.errors import ConcurrencyError, DurumError, StoreUnavailableError
 from durum.stores.memory import MemoryBackend, MemoryStore
 from tests.engine.crashes import RUN, opened
 from tests.engine.doubles import Scripted
-from tests.engine.runs import Ran
+from tests.engine.runs import Ran, run
+from tests.engine.states import Does, plan_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -143,3 +146,15 @@ def test_a_run_of_one_long_step_stops_when_it_is_adopted() -> None:
         before.start(flow, run_id=RUN)
     ran = Ran(before, flow, before.show(RUN))
     assert [row["event"]["kind"] for row in ran.events()] == ["run.started", "state.entered"]
+
+
+def test_what_could_not_be_read_back_is_not_written() -> None:
+    """An event of another shape than declared is refused where it would be staged; the log stays readable."""
+
+    def act(ctx: object, io: object, rec: Any) -> None:
+        del ctx, io
+        rec._sink(DomainEvent(name=7, payload=msgspec.Raw(b"1")))  # type: ignore[arg-type]
+
+    ran = run(plan_of({"one": Does(act)}))
+    assert ran.service.verify(ran.id).first_bad is None
+    assert (ran.status, ran.error["code"], ran.events("domain")) == ("failed", "corruption", [])

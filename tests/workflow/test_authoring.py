@@ -63,7 +63,12 @@ def test_edges_follow_from_names() -> None:
 def test_after_orders_what_names_do_not() -> None:
     """By function or by name; a step that gives nothing can be waited for."""
     flow = flow_of(commits, areas, nothing)
+    bound = "abc".upper
+    flow.step(name="shout")(bound)
+    flow.step(name="after_it", after={"shout": "a view will do"}.keys())(lambda: 1)
+    flow.step(name="after_that", after=["abc".upper])(lambda: 1)
     flow.step(after=[nothing, "areas", areas])(last := _named("last"))
+    assert edges(flow)[2:4] == [("shout", "after_it"), ("shout", "after_that")]
     assert edges(flow)[-2:] == [("nothing", "last"), ("areas", "last")]
     assert last() == 1
 

@@ -52,7 +52,8 @@ WRONG: list[tuple[Any, dict[str, Any], str]] = [
     (plain, {"tags": None}, "has tags=None; give a list of texts"),
     (plain, {"after": "other"}, "has after='other'; give a list of steps, such as after=['other']"),
     (plain, {"after": plain}, "has after=plain; give a list of steps, such as after=[plain]"),
-    (plain, {"after": {"a", "b"}}, "give a list of steps"),
+    (plain, {"after": (name for name in "ab")}, "give a list of steps"),
+    (plain, {"tags": (name for name in "ab")}, "give a list of texts"),
     (plain, {"version": 2}, "has version=2; give a text, such as version='2'"),
     (plain, {"retry": 3}, "has retry=3; give a Retry, such as retry=Retry(attempts=3)"),
     (plain, {"retry": Retry}, "has retry=Retry; give a Retry"),
@@ -128,3 +129,9 @@ def test_sets_are_put_in_order() -> None:
     assert in_order(words) == tuple(sorted(words))
     assert in_order(["b", "a"]) == ("b", "a")
     assert planned(tags=frozenset({"b", "a", "c"})).meta.tags == ("a", "b", "c")
+    flow = Workflow("flow", exec=words, private_hosts={"b", "a"})
+    assert (flow.commands, flow.private_hosts) == (tuple(sorted(words)), ("a", "b"))
+    for word in words:
+        flow.step(name=word)(plain)
+    flow.step(name="last", after=words)(plain)
+    assert [edge.from_id for edge in flow.plan().edges] == [f"flow.{word}.main" for word in sorted(words)]

@@ -197,6 +197,26 @@ def test_a_value_of_another_type_than_asked_for_is_named_at_the_reader(service: 
     )
 
 
+def test_an_input_that_may_be_left_out_is_named_by_the_step_that_needs_it(service: Durum) -> None:
+    """With the way out: a default."""
+
+    class Maybe(TypedDict, total=False):
+        count: int
+
+    def one(count: int) -> int:
+        return count
+
+    flow = Workflow("flow", inputs=Maybe)
+    flow.step(one)
+    error = service.start(flow)["error"]
+    assert isinstance(error, dict)
+    assert error["code"] == "missing_key"
+    assert error["message"] == (
+        "context key 'count' is missing; step one needs it; its step was skipped or the input left out: "
+        "give the parameter a default"
+    )
+
+
 # --- effects --------------------------------------------------------------------------------------------------------------
 
 

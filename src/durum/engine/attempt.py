@@ -109,12 +109,22 @@ async def execute(
             raised = error
     if isinstance(raised, asyncio.CancelledError):
         return Executed(None, failure("step_cancelled", _CANCELLED_HINT))
-    judge = getattr(state, "retryable", None)
-    verdict = None if judge is None or not isinstance(raised, Exception) else judge(raised)
-    info = describe(raised, retryable=verdict)
+    info = describe(raised, retryable=_verdict(state, raised))
     if info.code in _ENGINE_CODES:  # only the engine's own finding may mean that
         info = msgspec.structs.replace(info, code=STEP_RAISED)
     return Executed(None, info)
+
+
+def _verdict(state: State, raised: BaseException) -> bool | None:
+    """Return whether the state says itself that the failure is worth another attempt, None if it does not say."""
+    judge = getattr(state, "retryable", None)
+    if judge is None or not isinstance(raised, Exception):
+        return None
+    try:
+        verdict = judge(raised)
+    except Exception:  # noqa: BLE001 - a state is arbitrary code; what it cannot tell it does not say
+        return None
+    return verdict if isinstance(verdict, bool) else None
 
 
 async def _guarded(state: State, overlay: ContextOverlay, io: Io, events: DomainEvents) -> BaseException | None:

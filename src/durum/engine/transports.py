@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 TransportFactory = "Callable[[], Transport]"
 _SHORTEST_SCRUBBED = 4
+_log = logging.getLogger(__name__)
 
 
 class CallHandle:
@@ -95,6 +97,9 @@ class TransportRegistry:
 
     async def close(self) -> None:
         """Close every transport that was made."""
-        for transport in self._made.values():
-            await transport.close()
-        self._made.clear()
+        made, self._made = self._made, {}
+        for namespace, transport in made.items():
+            try:
+                await transport.close()
+            except Exception:  # noqa: BLE001 - the run is over; what a transport left open is not its failure
+                _log.warning("transport %s could not be closed", namespace, exc_info=True)

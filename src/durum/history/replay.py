@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _NOT_REPEATABLE = frozenset({CONTEXT_CONFLICT, EFFECT_UNKNOWN, ORPHAN_ATTEMPT_RECOVERED, STEP_TIMEOUT})
 _SHOWN_BYTES = 4096
+_SHORTEST_PATIENCE_MS = 60_000
 
 
 class ReplayResult(msgspec.Struct, frozen=True):
@@ -156,7 +157,7 @@ class _Reproduction:
             io,
             events,
             self._reader,
-            timeout_ms=node.timeout_ms,
+            timeout_ms=_patience_ms(node.timeout_ms),
             progress=lambda _: None,
         )
         self._attempts += 1
@@ -255,6 +256,11 @@ class _Reproduction:
     async def _event(self, event: ev.DomainEvent) -> JsonValue:
         payload = event.payload if event.payload_ref is None else await self._reader.get(event.payload_ref)
         return {"name": event.name, "payload": decode_json(bytes(payload))}
+
+
+def _patience_ms(timeout_ms: int | None) -> int | None:
+    """Return how long a step may take in replay: it kept its time when it was recorded, and this machine may be slower."""
+    return None if timeout_ms is None else max(_SHORTEST_PATIENCE_MS, 10 * timeout_ms)
 
 
 def _repeatable(event: ev.StateFailed) -> bool:

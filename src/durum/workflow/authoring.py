@@ -134,7 +134,7 @@ class Workflow:
             tags=in_order(options.get("tags", ())),
             retry=options.get("retry"),
             timeout=timeout,
-            after=tuple(self._name_of(step, item) for item in options.get("after", ())),
+            after=self._names_of(step, options.get("after", ())),
             idempotency=options.get("idempotency"),
             blocking=options.get("blocking", False) or (timeout is not None and not signature.is_async),
             version=options.get("version", ""),
@@ -143,11 +143,15 @@ class Workflow:
     def _refuse(self, step: str, reason: str) -> WorkflowDefinitionError:
         return WorkflowDefinitionError(self.name, f"step {step} {reason}")
 
+    def _names_of(self, step: str, after: Collection[Callable[..., Any] | str]) -> tuple[str, ...]:
+        names = [self._name_of(step, item) for item in after]
+        return in_order(set(names) if isinstance(after, set | frozenset) else names)
+
     def _name_of(self, step: str, function: Callable[..., Any] | str) -> str:
         if isinstance(function, str):
             return function
         for definition in self._steps.values():
-            if definition.function is function:
+            if definition.function == function:  # two bound methods are never the same object
                 return definition.name
         raise self._refuse(step, f"waits for {getattr(function, '__name__', function)!r}, which is no step declared before it")
 

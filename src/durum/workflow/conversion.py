@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Protocol
 
 import msgspec
@@ -34,6 +35,21 @@ def converter(annotation: object) -> Converter:
         TypeError: the type has no JSON form.
         NameError: a name in it does not resolve.
     """
+    try:
+        hash(annotation)
+    except TypeError:  # a note in ``Annotated`` may be anything
+        return _made(annotation)
+    return _shared(annotation, str(annotation))
+
+
+@lru_cache(maxsize=512)
+def _shared(annotation: object, spelling: str) -> Converter:
+    """Return one converter for all who write the same; ``int | str`` equals ``str | int``, and yet their order may count."""
+    del spelling
+    return _made(annotation)
+
+
+def _made(annotation: object) -> Converter:
     if annotation is Any or annotation is object:
         return _AsIs()
     if _mentions_pydantic(annotation):
@@ -96,10 +112,11 @@ class _Typed:
         self._annotation = annotation
         self._plain = is_plain(annotation)
         self._sorts = may_hold_sets(annotation) and not self._plain
+        self._type = _without_object(annotation) if self._plain else annotation
 
     def load(self, key: str, value: JsonValue) -> Any:  # noqa: ANN401 - see ``Converter``
         try:
-            return from_json(self._annotation, value)
+            return from_json(self._type, value)
         except msgspec.ValidationError as error:
             raise SerializationError(key, f"{error} (the step asks for {name_of(self._annotation)})") from error
 
@@ -119,11 +136,19 @@ class _Typed:
     def _check(self, key: str, form: Any) -> None:  # noqa: ANN401 - JSON, or nearly so
         try:
             try:
-                from_json(self._annotation, form)
+                from_json(self._type, form)
             except msgspec.ValidationError:
-                from_json(self._annotation, normalized(form))  # as it reads back: 3.0 is the integer 3
+                from_json(self._type, normalized(form))  # as it reads back: 3.0 is the integer 3
         except msgspec.ValidationError as error:
             raise SerializationError(key, f"{error} (the step is to return {name_of(self._annotation)})") from error
+
+
+def _without_object(annotation: Any) -> Any:  # noqa: ANN401 - a type of any form
+    """Return a plain annotation with ``Any`` for ``object``, which msgspec takes for a class to ask us about each time."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in {list, dict} and arguments:
+        return origin[tuple(map(_without_object, arguments))]
+    return Any if annotation is object else annotation
 
 
 def _mentions_pydantic(annotation: object) -> bool:

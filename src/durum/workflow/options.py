@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from datetime import timedelta
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
@@ -30,10 +30,10 @@ class StepOptions(TypedDict, total=False):
 
     name: str  # default: the function's
     writes: str  # context key of the result; default: the step's name
-    tags: Iterable[str]
+    tags: Collection[str]
     retry: Retry
     timeout: timedelta  # a plain def with one runs in a thread, for nothing else could stop it
-    after: Sequence[Callable[..., Any] | str]  # steps to wait for without reading them
+    after: Collection[Callable[..., Any] | str]  # steps to wait for without reading them
     effects: Effects  # default: "pure" without Io, "read_only_io" with it
     idempotency: str  # effect key; its receiver does the same effect once only; {run_id} stands for the run
     blocking: bool  # run a plain def in a thread
@@ -71,7 +71,7 @@ def in_order(values: Iterable[str]) -> tuple[str, ...]:
 
 def wrong_texts(values: object) -> bool:
     """Tell whether something is no list of texts; a single text is none either."""
-    return isinstance(values, str) or not isinstance(values, Iterable) or not all(isinstance(value, str) for value in values)
+    return isinstance(values, str) or not isinstance(values, Collection) or not all(isinstance(value, str) for value in values)
 
 
 def _wrong_word(options: Mapping[str, object]) -> str | None:
@@ -80,7 +80,7 @@ def _wrong_word(options: Mapping[str, object]) -> str | None:
     if "tags" in options and wrong_texts(options["tags"]):
         return f"has tags={options['tags']!r}; give a list of texts, such as tags=['report']"
     after = options.get("after", ())
-    if not isinstance(after, Sequence) or isinstance(after, str):
+    if not isinstance(after, Collection) or isinstance(after, str):
         return f"has after={_shown(after)}; give a list of steps, such as after=[{_shown(after)}]"
     version = options.get("version", "")
     if not isinstance(version, str):

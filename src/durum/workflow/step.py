@@ -69,7 +69,8 @@ class StepState(msgspec.Struct, frozen=True):
             if ctx.has(parameter.name):
                 arguments[parameter.name] = parameter.converter.load(parameter.name, ctx.read(parameter.name))
             elif parameter.required:
-                raise MissingKeyError(parameter.name, f"step {self.name} needs it; was the step that gives it skipped?")
+                hint = f"step {self.name} needs it; its step was skipped or the input left out: give the parameter a default"
+                raise MissingKeyError(parameter.name, hint)
         if self.signature.io_parameter is not None:
             arguments[self.signature.io_parameter] = io
             result = await self._call(arguments)
