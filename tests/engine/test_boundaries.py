@@ -129,7 +129,7 @@ def test_finish_order_changes_nothing(conflicts: bool) -> None:  # noqa: FBT001
 
 
 def test_a_skipped_state_leaves_what_it_would_have_begun_with() -> None:
-    """Branches that meet in a skipped state join there, with their conflict left as the first of them has it."""
+    """Branches that meet in a skipped state meet in whoever comes after it."""
     flow = Workflow("skips")
     flow.step(name="one")(lambda: 1)
     flow.step(name="two")(lambda: 2)
@@ -137,3 +137,12 @@ def test_a_skipped_state_leaves_what_it_would_have_begun_with() -> None:
     flow.step(name="last", after=["gone"])(lambda one, two: [one, two])
     ran = run(flow, config=RunConfig(skip_tags=("skip",))).sound()
     assert ran.context == {"one": 1, "two": 2, "last": [1, 2]}
+
+
+def test_a_conflict_behind_a_skipped_state_is_found_where_it_matters() -> None:
+    """The skipped state does not settle it: whoever comes after fails, by any number of skipped states."""
+    skip = {"gone": Does(lambda _c, _i, _r: None, tags=("skip",)), "too": Does(lambda _c, _i, _r: None, tags=("skip",))}
+    states = {"l": writes(k=1), "r": writes(k=2), **skip, "end": writes(e=1)}
+    ran = run(plan_of(states, {"gone": "l r", "too": "gone", "end": "too"}), config=RunConfig(skip_tags=("skip",))).sound()
+    assert (ran.status, ran.attempts("end")) == ("failed", ["context_conflict"])
+    assert "p.l.main and p.r.main" in ran.service.states(ran.id)[-1]["error"]["message"]  # type: ignore[index,call-overload,operator]

@@ -38,6 +38,8 @@ SUMMARY = "@flow.step\ndef summary("
 SEND = '@flow.step(effects="apply_side_effect", idempotency="{run_id}/send")\n'
 SECOND = '    second: Any = await io.call("echo", {"say": "two"})\n'
 GREET = '\n\ndef greet(name: str) -> str:\n    return GREETING + " " + name\n\n\n@flow.step\nasync def names('
+IMPORTS = ("from typing import", "from datetime import timedelta\nfrom durum import Retry\nfrom typing import")
+RETRY = "Retry(attempts=7, delay=timedelta(seconds=9))"
 FAILURE = "StepError(message, retryable=True)"
 GREETINGS = "def greetings(names: list[str]) -> list[str]:"
 LOOP = """    result = []
@@ -79,6 +81,7 @@ ALTERING = [
     Edit("one event less", '    io.emit("asked", {"count": len(words)})\n', "", "names", "events"),
     Edit("another exception message", '"not yet"', '"later"', "shaky", "outcome"),
     Edit("another exception", f"raise {FAILURE}", "raise ValueError(message)", "shaky", "outcome"),
+    Edit("no longer worth a retry", FAILURE, "StepError(message)", "shaky", "outcome"),
     Edit("fails no longer", f"        raise {FAILURE}\n", "", "shaky", "outcome"),
     Edit("another value recorded", 'tried["try"])', '"x")', "shaky", "call"),
     Edit("one more key read", GREETINGS, GREETINGS.replace(")", ", tone: str)", 1), "greetings", "writes"),
@@ -111,15 +114,19 @@ KEEPING = [
     ),
     Edit("f-string", 'GREETING + " " + name', 'f"{GREETING} {name}"'),
     Edit("comprehension", LOOP, '    return [GREETING + " " + name for name in names]\n'),
-    Edit("another retry", "Retry(attempts=2, delay=timedelta(0), jitter=0)", "Retry(attempts=7, delay=timedelta(seconds=9))"),
-    Edit("an exception's own word where the policy decides", FAILURE, "StepError(message)"),
+    Edit("another retry", "@flow.step\nasync def shaky", f"@flow.step(retry={RETRY})\nasync def shaky", also=IMPORTS),
     Edit("a read made of an effect's call", ", read=False)", ")"),
-    Edit("a timeout", "@flow.step\nasync def fallback", "@flow.step(timeout=timedelta(seconds=30))\nasync def fallback"),
+    Edit(
+        "a timeout",
+        "@flow.step\nasync def fallback",
+        "@flow.step(timeout=timedelta(seconds=30))\nasync def fallback",
+        also=IMPORTS,
+    ),
     Edit("tags", "@flow.step\nasync def ordered", '@flow.step(tags=["fetch_data"])\nasync def ordered'),
     Edit("a version", "@flow.step\nasync def ordered", '@flow.step(version="2")\nasync def ordered'),
     Edit("annotation left out", "def unique(names: list[str]) -> list[str]:", "def unique(names: Any) -> Any:"),
     Edit("annotation spelled differently", GREETINGS, "def greetings(names: list[Any]) -> tuple[str, ...]:"),
-    Edit("unused import", "from datetime import timedelta\n", "import json\nfrom datetime import timedelta\n"),
+    Edit("unused import", "from typing import", "import json\nfrom typing import"),
     Edit("unused constant", 'GREETING = "hello"\n', 'GREETING = "hello"\nFAREWELL = "bye"\n'),
     Edit("a print", '    """Count."""\n', '    """Count."""\n    print("counting")\n'),
     Edit("progress", '    """Ask twice."""\n', '    """Ask twice."""\n    io.progress("asking")\n'),

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import durum
+from durum import RunConfig
+from durum.core.config import FixedBackoff, RetryPolicy
 from tests.history.edits import ALTERING, KEEPING, SOURCE, Edit
 
 if TYPE_CHECKING:
@@ -96,7 +98,8 @@ def test_an_order_that_depends_on_the_process_is_found_in_another_process(tmp_pa
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[durum.Durum]:
     """Return a store with one run of the text as it stands."""
     with durum.open(f"sqlite:///{tmp_path_factory.mktemp('recorded') / 'durum.db'}") as service:
-        summary = service.start(str(SOURCE), {"tone": "calm"}, run_id=RUN)
+        at_once = RunConfig(retry_policy=RetryPolicy(2, FixedBackoff(0), 0.0))
+        summary = service.start(str(SOURCE), {"tone": "calm"}, run_id=RUN, config=at_once)
         assert summary["status"] == "completed", summary["error"]
         yield service
 

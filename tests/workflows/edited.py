@@ -3,10 +3,9 @@
 # ruff: noqa: PERF401 - the loop below is there to be rewritten
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any, TypedDict
 
-from durum import Io, Retry, StepError, TransportError, Workflow
+from durum import Io, StepError, TransportError, Workflow
 
 GREETING = "hello"
 
@@ -76,7 +75,7 @@ def loud(greetings: list[str], tone: str) -> list[str]:
     return [shout(text) for text in greetings] + [tone]
 
 
-@flow.step(retry=Retry(attempts=2, delay=timedelta(0), jitter=0))
+@flow.step
 async def shaky(io: Io) -> str:
     """Fail once, by the answer."""
     tried: Any = await io.call("echo", {"try": "first"}, keep="attempt")
