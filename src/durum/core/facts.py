@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 DERIVED = "|"
 """Separates the parts of a derived key; explicit keys may not hold it, so the two kinds never meet."""
 
+ENGINE_NAMESPACES = frozenset({"clock", "random", "step", "value"})
+"""Namespaces the engine answers itself; no transport may stand for one."""
+
 _NAMESPACE = re.compile(r"[\x21-\x7b\x7d\x7e]{1,64}\Z")
 
 

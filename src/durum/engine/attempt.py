@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from durum.engine.context import ContextOverlay
 
 _GRACE_SECONDS = 0.25
+_STOP_SECONDS = 2.0
 _MAX_EVENT_NAME_CHARACTERS = 255
 _TIMED_OUT = TimeoutError()
 _ENGINE_CODES = frozenset({EFFECT_UNKNOWN, ORPHAN_ATTEMPT_RECOVERED, STEP_TIMEOUT})
@@ -143,14 +145,25 @@ async def _bounded(handler: Coroutine[object, object, BaseException | None], tim
 
     The handler has a task of its own, so that a step that cancels its own task is not mistaken for the engine being stopped.
     """
-    work = asyncio.ensure_future(handler)
+    work = asyncio.create_task(handler)
     try:
         await asyncio.wait({work}, timeout=None if timeout_ms is None else timeout_ms / 1000)
     except asyncio.CancelledError:
-        work.cancel()
+        await _end(work, _STOP_SECONDS)
         raise
     if not work.done():
-        work.cancel()  # a handler that swallows this lives on, but its attempt is closed and its IO refused
-        await asyncio.wait({work}, timeout=_GRACE_SECONDS)
+        await _end(work, _GRACE_SECONDS)
         return _TIMED_OUT
     return asyncio.CancelledError() if work.cancelled() else work.result()
+
+
+async def _end(work: asyncio.Task[BaseException | None], seconds: float) -> None:
+    """Cancel a handler and give it a moment to clean up; one that swallows the cancellation is left behind.
+
+    It is off the loop's books from here on, so that neither the end of the run nor a second signal waits for it for ever.
+    """
+    work.cancel()
+    asyncio.tasks._unregister_task(work)  # noqa: SLF001 - documented under "Task lifetime support"
+    work._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - it may well be pending then
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.wait({work}, timeout=seconds)

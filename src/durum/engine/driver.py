@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from durum.engine.snapshots import Snapshots
 
 _LONGEST_RETRY_AFTER_MS = 3_600_000
+_STOP_SECONDS = 3.0
 
 
 class _Begun(msgspec.Struct, frozen=True):
@@ -84,7 +85,7 @@ class Driver:
             for task in self._tasks:
                 task.cancel()
             if self._tasks:
-                await asyncio.wait(self._tasks, timeout=1)
+                await asyncio.wait(self._tasks, timeout=_STOP_SECONDS)
 
     # --- deciding and staging ----------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Unpack, over
 import msgspec
 
 from durum.core.config import NO_RETRY
+from durum.core.facts import ENGINE_NAMESPACES
 from durum.core.ids import OpId, StateId
 from durum.core.meta import SideEffectKind, StateMeta
 from durum.core.plan import DependencyEdge, ExecutionPlan, PlanNode, StateNode
@@ -80,6 +81,9 @@ class Workflow:
         self.commands = in_order(exec)
         self.private_hosts = in_order(private_hosts)
         self.transports = dict(transports or {})
+        taken = sorted(self.transports.keys() & ENGINE_NAMESPACES)
+        if taken:
+            raise WorkflowDefinitionError(name, f"namespace {taken[0]!r} is the engine's own; give the transport another name")
         self._steps: dict[str, StepDefinition] = {}
         self._merges: dict[str, str] = {}  # declared context key -> how it merges
 
