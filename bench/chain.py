@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from durum.core.state import DynContext, EventRecorder, IoProvider
 
-TEXT = "x" * 1000
+TEXT = "What a run needs to go on stands in its log. " * 22
 EDGE = 200  # states at either end that are looked at on their own
 
 
