@@ -16,6 +16,7 @@ import pytest
 
 import durum
 from durum import ExecutionPlan, Workflow
+from durum.core.config import IoMode
 from durum.errors import (
     ConfigError,
     InvalidIdError,
@@ -308,3 +309,11 @@ def test_a_closed_service_is_closed_once(tmp_path: Path) -> None:
         service.start(make(), {"number": 1})
     service.close()
     assert not list((tmp_path / "x.db.workers").glob("*.lock"))
+
+
+def test_a_run_is_not_started_in_replay() -> None:
+    """The mode the seed knows is no way to start: it would call out all the same."""
+    with durum.open("memory://") as service:
+        with pytest.raises(ConfigError, match="durum replay"):
+            service.start(make(), {"number": 1}, config=durum.RunConfig(io_mode=IoMode.REPLAY))
+        assert service.runs() == []

@@ -25,9 +25,10 @@ from durum.core.ids import ArtifactId, ContextKey, RunId
 from durum.core.manifest import RunManifest
 from durum.core.plan import ExecutionPlan, shape_bytes
 from durum.core.replay import Divergence
-from durum.core.secrets import find_secret
+from durum.core.secrets import refuse_secrets
 from durum.engine.artifacts import ArtifactReader
 from durum.engine.engine import Engine, StartRun, Store, Watcher
+from durum.engine.logs import add_place_to_records
 from durum.engine.recovery import LoadedRun, load_run
 from durum.engine.snapshots import Snapshots
 from durum.engine.system import SystemClock, SystemEntropy
@@ -38,7 +39,6 @@ from durum.errors import (
     NotFoundError,
     RunExistsError,
     RunOwnedError,
-    SecretsDetectedError,
     StoreUnavailableError,
     TargetError,
 )
@@ -151,6 +151,7 @@ class Durum:
         return self.show(run.state.run_id)
 
     def _engine(self, workflow: Workflow | None, watcher: Watcher | None) -> Engine:
+        add_place_to_records()
         return Engine(self._store, wiring.transports(workflow), self._clock, self._entropy, watcher)
 
     def _new_id(self, run_id: str | None, key: str | None, plan: ExecutionPlan) -> str:
@@ -349,9 +350,7 @@ def probe_store(url: str) -> JsonObject:
 def _plain_context(values: Mapping[str, object]) -> JsonObject:
     """Return the initial context of a bare plan: any keys, JSON values without secrets."""
     context: JsonObject = {str(ContextKey(key)): normalized(value) for key, value in values.items()}
-    found = find_secret(context)
-    if found is not None:
-        raise SecretsDetectedError("the initial context", *found)
+    refuse_secrets("the initial context", canonical_json(context))
     return context
 
 

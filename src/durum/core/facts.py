@@ -10,8 +10,8 @@ import msgspec
 from durum.core.canonical import canonical_json, decode_json, digest
 from durum.core.events import Envelope, FactRecorded
 from durum.core.ids import FactKey
-from durum.core.secrets import find_secret, may_hold_secret
-from durum.errors import ConfigError, InvalidIdError, IoError, RateLimitedError, SecretsDetectedError, TransportError
+from durum.core.secrets import refuse_secrets
+from durum.errors import ConfigError, InvalidIdError, IoError, RateLimitedError, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -136,7 +136,7 @@ def checked_request(call: IoCall) -> bytes:
         message = f"keep is 'run' or 'attempt', not {call.keep!r}"
         raise ConfigError(message)
     data = canonical_json(request_object(call.namespace, call.request))
-    _refuse_secrets(f"{call.namespace} request", data)
+    refuse_secrets(f"{call.namespace} request", data)
     return data
 
 
@@ -150,12 +150,5 @@ def check_effect(call: IoCall, state_id: str, *, applies_effects: bool) -> None:
 def checked_value(key: str, value: object) -> bytes:
     """Return the artifact of a value an author records; ``SecretsDetectedError`` if it holds a secret."""
     data = success_bytes(value)
-    _refuse_secrets(f"fact {key!r}", data)
+    refuse_secrets(f"fact {key!r}", data)
     return data
-
-
-def _refuse_secrets(where: str, data: bytes) -> None:
-    if may_hold_secret(data):
-        found = find_secret(decode_json(data))
-        if found is not None:
-            raise SecretsDetectedError(where, *found)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from durum.core.canonical import json_path
+from durum.core.canonical import decode_json, json_path
 from durum.core.payload import payload_of_text, payload_text
+from durum.errors import SecretsDetectedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -146,6 +147,18 @@ def find_secret(value: JsonValue) -> tuple[str, str] | None:
     for where, rule in _secrets(value, ()):
         return json_path(_redact_tokens(part) if isinstance(part, str) else part for part in where), rule
     return None
+
+
+def refuse_secrets(where: str, data: bytes) -> None:
+    """Refuse canonical JSON that is about to be stored and holds a secret; ``where`` is what it is called in the error.
+
+    Raises:
+        SecretsDetectedError: the first secret, by its path and rule.
+    """
+    if may_hold_secret(data):
+        found = find_secret(decode_json(data))
+        if found is not None:
+            raise SecretsDetectedError(where, *found)
 
 
 def _secrets(value: JsonValue, where: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:

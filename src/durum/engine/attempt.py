@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from durum.core.canonical import canonical_json, decode_json
+from durum.core.canonical import canonical_json
 from durum.core.events import RESERVED_EVENT_NAMES, DomainEvent
 from durum.core.failure import (
     EFFECT_UNKNOWN,
@@ -19,11 +19,11 @@ from durum.core.failure import (
     describe,
     failure,
 )
-from durum.core.secrets import find_secret, may_hold_secret
+from durum.core.secrets import refuse_secrets
 from durum.core.state import DONE
 from durum.engine.context import Committed
 from durum.engine.io import Io, Provider
-from durum.errors import ConfigError, DurumError, SecretsDetectedError
+from durum.errors import ConfigError, DurumError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
@@ -53,10 +53,7 @@ class DomainEvents:
         """Add one domain event to the next append; reserved names are refused."""
         _check_event_name(name)
         data = canonical_json(payload)
-        if may_hold_secret(data):
-            found = find_secret(decode_json(data))
-            if found is not None:
-                raise SecretsDetectedError(f"event {name!r}", *found)
+        refuse_secrets(f"event {name!r}", data)
         if self.open and self._config.keeps_domain_event(name, verbose=verbose):
             self._sink(DomainEvent(name=name, payload=msgspec.Raw(data)))
         return DONE

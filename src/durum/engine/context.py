@@ -14,9 +14,9 @@ import msgspec
 from durum.core.canonical import canonical_json, decode_json
 from durum.core.events import Write
 from durum.core.ids import ContextKey
-from durum.core.secrets import find_secret, may_hold_secret
+from durum.core.secrets import refuse_secrets
 from durum.core.tree import Item, Node, Tree, entry_of, list_item, map_item, map_row, reference
-from durum.errors import ConfigError, SecretsDetectedError, StorageError
+from durum.errors import ConfigError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -161,10 +161,7 @@ def at_once(work: Coroutine[object, object, T]) -> T:
 
 def _checked(key: str, value: object) -> bytes:
     data = canonical_json(value)
-    if may_hold_secret(data):
-        found = find_secret(decode_json(data))
-        if found is not None:
-            raise SecretsDetectedError(f"context key {key!r}", *found)
+    refuse_secrets(f"context key {key!r}", data)
     return data
 
 

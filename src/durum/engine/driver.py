@@ -203,7 +203,7 @@ class Driver:
             effect_key=effect_key(node.meta.idempotency, self._state.run_id),
             effect_stem=f"{self._state.run_id}/{node.id}",
         )
-        current_place.set(Place(self._state.run_id, node.id, begun.number))
+        place = current_place.set(Place(self._state.run_id, node.id, begun.number))
         io = LiveIo(self._world, attempt)
         events = DomainEvents(self._state.config, lambda event: self._emit(event, attempt))
         executed = await execute(
@@ -215,6 +215,7 @@ class Driver:
             timeout_ms=node.timeout_ms,
             progress=lambda message: self._progress(node.id, message),
         )
+        current_place.reset(place)
         await io.settle()
         self._finish(begun, overlay, io, executed)
 

@@ -11,6 +11,7 @@ import msgspec
 from durum.core import events as ev
 from durum.core.artifact_kind import ArtifactKind
 from durum.core.canonical import JsonObject
+from durum.core.config import IoMode
 from durum.core.facts import FactIndex
 from durum.core.fold import begin
 from durum.core.manifest import RunManifest, manifest_bytes
@@ -22,7 +23,7 @@ from durum.engine.live_io import World
 from durum.engine.recorder import Recorder
 from durum.engine.recovery import adopt_code, close_orphans, let_repeat, load_run
 from durum.engine.snapshots import Snapshots
-from durum.errors import DurumError
+from durum.errors import ConfigError, DurumError
 from durum.ports import ArtifactStore, EventStore
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ class Engine:
             RunExistsError: the id was used before.
             SecretsDetectedError: the inputs hold a secret; nothing was stored.
         """
+        if run.manifest.run_config.io_mode is IoMode.REPLAY:
+            raise ConfigError("a run is started live; replay a recorded one with: durum replay RUN --mode reproduce")
         shape = run.plan.shape
         head = await self._store.claim(run.run_id, create=True, now_ms=self._clock.now_ms())
         state = begin(run.run_id, shape, run.manifest.run_config)

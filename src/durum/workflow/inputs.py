@@ -6,8 +6,8 @@ import typing
 from typing import TYPE_CHECKING, Any
 
 from durum.core.canonical import canonical_json, decode_json, parse_json
-from durum.core.secrets import find_secret, redact_text
-from durum.errors import CanonicalJsonError, InvalidInputError, SecretsDetectedError, WorkflowDefinitionError
+from durum.core.secrets import redact_text, refuse_secrets
+from durum.errors import CanonicalJsonError, InvalidInputError, WorkflowDefinitionError
 from durum.workflow.options import did_you_mean, wrong_key
 
 if TYPE_CHECKING:
@@ -89,12 +89,11 @@ class Inputs:
 
     def _clean(self, model: InputModel, values: Mapping[str, object], *, texts: bool) -> JsonObject:
         try:
-            clean = decode_json(canonical_json(model.dump(values, typed=texts)))
+            data = canonical_json(model.dump(values, typed=texts))
         except CanonicalJsonError as error:
             raise InvalidInputError(self._workflow, [f"{error.path.removeprefix('$.')}: {error.reason}"]) from error
-        found = find_secret(clean)
-        if found is not None:
-            raise SecretsDetectedError(f"input of workflow {self._workflow}", *found)
+        refuse_secrets(f"input of workflow {self._workflow}", data)
+        clean = decode_json(data)
         assert isinstance(clean, dict)
         return clean
 
