@@ -95,8 +95,10 @@ class CommandLine:
         return written.decode().replace("\r\n", "\n")
 
     def write(self, name: str, text: str) -> str:
-        """Write a file into the folder and return its name."""
-        (self.folder / name).write_text(text, encoding="utf-8")
+        """Write a file into the folder, whole or not there at all, and return its name: a step may wait for it."""
+        aside = self.folder / f".{name}.aside"
+        aside.write_text(text, encoding="utf-8")
+        aside.replace(self.folder / name)
         return name
 
     def path(self, name: str) -> Path:
