@@ -157,10 +157,12 @@ class FactRecorded(Event, frozen=True, kw_only=True):
     ``scope`` "run" binds for every attempt, "attempt" within the attempt that recorded it. ``outcome`` "refused" is an error
     that came before anything was done outside; "cancelled" a call whose answer the step did not wait for. ``begun`` counts the
     calls the attempt had made by then: replay answers this one no sooner, so calls side by side meet in the same order.
+    ``artifact_ids`` names what the call streamed into the store beside its outcome.
     """
 
     kind = "fact.recorded"
 
+    artifact_ids: tuple[ArtifactIdField, ...] = ()
     begun: int = 1
     key: FactKeyField
     namespace: str

@@ -107,6 +107,14 @@ class PlanShape(msgspec.Struct, frozen=True, dict=True, omit_defaults=True):
             masks[position] = mask
         return masks
 
+    def lineage(self, position: int) -> int:
+        """Return the bit set of the positions a state depends on, directly or not, itself included."""
+        return self.ancestors[position] | 1 << position
+
+    def precedence(self, position: int) -> tuple[int, ...]:
+        """Return what sorts states in declaration order, whenever they came into the plan."""
+        return (position,)
+
     def node(self, state_id: str) -> PlanNode:
         """Return the node of a state; ``KeyError`` if the plan has none."""
         return self.nodes[self.index[state_id]]
