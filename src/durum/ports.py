@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncGenerator, AsyncIterable, Sequence
 
     from durum.core.canonical import JsonObject, JsonValue
+
+
+MAX_CHUNK_BYTES = 1024 * 1024
+"""Longest piece a store hands out at once, whatever the size of the artifact."""
 
 
 class StoredEvent(msgspec.Struct, frozen=True, array_like=True):
@@ -26,6 +30,13 @@ class Artifact(msgspec.Struct, frozen=True, array_like=True):
     id: str  # SHA-256 of ``data`` in lowercase hex
     kind: str  # an ArtifactKind value; stores keep it as text
     data: bytes
+
+
+class StoredFile(msgspec.Struct, frozen=True):
+    """Bytes that were streamed into a store: what names them there, and how many they are."""
+
+    id: str  # SHA-256 of them in lowercase hex
+    size: int
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -100,6 +111,9 @@ class EventStore(Protocol):
     async def inbox(self, run_id: str) -> list[Message]:
         """Return the run's unconsumed messages, oldest first."""
 
+    async def addressed(self) -> list[str]:
+        """Return the ids of the runs with unconsumed messages."""
+
     async def close(self) -> None:
         """Release files and locks."""
 
@@ -112,6 +126,18 @@ class ArtifactStore(Protocol):
 
     async def get(self, artifact_id: str) -> bytes:
         """Return the bytes; ``NotFoundError`` if absent, ``CorruptionError`` if they do not match the id."""
+
+    async def put_stream(self, kind: str, chunks: AsyncIterable[bytes]) -> StoredFile:
+        """Store bytes as they come, in bounded memory; they are durable under their id once it returns.
+
+        What ``chunks`` raises comes through as it is, and then nothing is stored; neither is it after a cancellation.
+        """
+
+    def chunks(self, artifact_id: str) -> AsyncGenerator[bytes, None]:
+        """Hand the bytes out in pieces of at most ``MAX_CHUNK_BYTES``, none of them empty; it fails as ``get`` does.
+
+        Damage is told in place of the last piece at the latest, so whoever got them all got the true ones.
+        """
 
     async def exists(self, artifact_id: str) -> bool:
         """Tell whether the bytes are there."""
@@ -126,6 +152,15 @@ class TransportCall(Protocol):
 
     def secret(self, name: str) -> str:
         """Resolve a secret reference; the value is never recorded."""
+
+    async def store(self, chunks: AsyncIterable[bytes]) -> StoredFile:
+        """Stream bytes into the store, durably; the outcome of the call names them, and the fact lists them.
+
+        They are kept as they are: bytes that hold the value of a secret this process resolved are refused (``TransportError``).
+        """
+
+    def stored(self, artifact_id: str) -> AsyncGenerator[bytes, None]:
+        """Hand stored bytes out in pieces, as ``ArtifactStore.chunks`` does; ``TransportError`` if they are gone or damaged."""
 
 
 class Transport(Protocol):

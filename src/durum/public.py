@@ -10,7 +10,7 @@ from durum.core.state import DynContext, EventRecorder, IoCall, IoProvider, IoRe
 from durum.engine.engine import Watcher
 from durum.engine.io import ExecResult, HttpResponse, Io, Secret
 from durum.errors import DurumError, RateLimitedError, StepError, TransportError
-from durum.ports import Transport, TransportCall
+from durum.ports import StoredFile, Transport, TransportCall
 from durum.workflow.authoring import Workflow
 from durum.workflow.retry import Retry
 
@@ -37,6 +37,7 @@ __all__ = [
     "StateNode",
     "StateOutcome",
     "StepError",
+    "StoredFile",
     "Transport",
     "TransportCall",
     "TransportError",

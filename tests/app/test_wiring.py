@@ -119,7 +119,7 @@ def test_a_workflow_reaches_only_the_commands_it_declared() -> None:
 
     async def call(argv: list[str], workflow: Workflow | None) -> JsonValue:
         registry = transports(workflow)
-        handle = registry.handle(None)
+        handle = registry.handle(None, ArtifactReader(MemoryStore()))
         try:
             return await registry.get("exec").call({"argv": list(argv)}, handle)
         finally:

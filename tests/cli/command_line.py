@@ -61,11 +61,11 @@ class CommandLine:
         assert ran.code == code, f"{' '.join(arguments)}: exit {ran.code}\n{ran.out}\n{ran.err}"
         return ran
 
-    def begin(self, *arguments: str) -> subprocess.Popen[str]:
+    def begin(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         """Start it and leave it running, until the test ends at the latest."""
         command = [sys.executable, "-m", "durum", *arguments]
         process = subprocess.Popen(
-            command, cwd=self.folder, env=_environment({}), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command, cwd=self.folder, env=_environment(environment), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         self._begun.append(process)
         return process
@@ -78,9 +78,10 @@ class CommandLine:
             with contextlib.suppress(ValueError):  # its pipes are closed
                 process.communicate(timeout=SECONDS)
 
-    def on_terminal(self, *arguments: str, columns: int = 80, **environment: str) -> str:
-        """Call it in a terminal window and return all it wrote there."""
+    def on_terminal(self, *arguments: str, columns: int = 80, typed: str = "", **environment: str) -> str:
+        """Call it in a terminal window, type something there, and return all that stood in it."""
         ours, theirs = pty.openpty()
+        os.write(ours, typed.encode())
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
         command = [sys.executable, "-m", "durum", *arguments]
         terminal = _environment({"TERM": "xterm-256color"} | environment)

@@ -77,3 +77,65 @@ mail = Workflow("mail", exec=["sh"])
 async def send(io: Io) -> None:
     await io.exec(["sh", "-c", "echo mail >> outbox; test -e sent || { touch sent; kill -9 $PPID; }"], read=False)
 """
+
+# A child run that dies in its effect the first time, after it happened.
+FAMILY = """
+from typing import TypedDict
+from durum import Io, Workflow
+
+class KidIn(TypedDict):
+    text: str
+
+kid = Workflow("kid", inputs=KidIn, exec=["sh"])
+
+@kid.step(effects="apply_side_effect")
+async def send(text: str, io: Io) -> str:
+    await io.exec(["sh", "-c", "echo mail >> outbox; test -e sent || { touch sent; kill -9 $PPID; }"], read=False)
+    return text
+
+top = Workflow("top")
+
+@top.step(child=kid, result="send")
+def mail() -> KidIn:
+    return {"text": "hello"}
+
+@top.step
+def done(mail: str) -> str:
+    return mail + "!"
+"""
+
+# Many items; two of them fail if a file named "fail" lies in the working directory.
+MANY = """
+from pathlib import Path
+from durum import Workflow
+
+many = Workflow("many")
+
+@many.step
+def numbers() -> list[int]:
+    return list(range(60))
+
+@many.step(each="numbers", writes="squares")
+def square(item: int) -> int:
+    if item in (7, 8) and Path("fail").exists():
+        raise ValueError("no")
+    return item * item
+
+@many.step
+def total(squares: list[int]) -> int:
+    return sum(squares)
+"""
+
+# Holds the only thread there is, so that nobody can cancel it.
+BLOCKING = """
+import time
+from durum import Workflow
+
+blocking = Workflow("blocking")
+
+@blocking.step
+def hold() -> int:
+    print("holding", flush=True)
+    time.sleep(60)
+    return 1
+"""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sqlite3
 import uuid
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cli.command_line import SECONDS, ended, wait_for
-from tests.cli.flows import FLAKY, MAIL, NOTES, SLOW
+from tests.cli.flows import FLAKY, NOTES, SLOW
 
 if TYPE_CHECKING:
     from tests.cli.command_line import CommandLine, Ran
@@ -66,7 +65,13 @@ def test_json_is_one_object_with_the_summary(durum: CommandLine) -> None:
     ran = durum("run", "notes.py", "--input", "words=1", "--json")
     assert ran.json.keys() >= SUMMARY
     assert ran.err.splitlines()[0] == ran.json["run_id"]
-    assert durum("show", ran.json["run_id"], "--json").json == ran.json
+    shown = durum("show", ran.json["run_id"], "--json").json
+    assert [row["state_id"] for row in shown.pop("state_rows")] == [
+        "notes.said.main",
+        "notes.length.main",
+        "notes.publish.main",
+    ]
+    assert shown == ran.json
     assert durum("resume", ran.json["run_id"], "--with", "notes.py", "--json").json == ran.json
 
 
@@ -124,12 +129,34 @@ def test_a_run_id_may_be_chosen_once(durum: CommandLine) -> None:
 
 
 def test_a_key_starts_one_run(durum: CommandLine) -> None:
-    """The second call finds what the first one started and runs nothing."""
+    """The second call finds what the first one started, says so and runs nothing."""
     durum.write("notes.py", NOTES)
-    call = ("run", "notes.py", "--input", "words=1", "--key", "monday", "--json")
-    first, second = durum(*call), durum(*call)
+    call = ("run", "notes.py", "--input", "words=1", "--key", "monday")
+    first, second, third = durum(*call, "--json"), durum(*call, "--json"), durum(*call)
     assert second.json == {**first.json, "attached": True}
-    assert "said" not in second.err
+    assert third.out.splitlines()[0] == first.json["run_id"]
+    for again in (second, third):
+        assert "said" not in again.err
+        assert "attached: this key started the run before; it is shown as it stands and was not driven" in again.err
+    assert "attached" not in first.err
+
+
+def test_a_key_is_not_used_for_something_else(durum: CommandLine) -> None:
+    """The call is refused with the run and the names of what differs."""
+    durum.write("notes.py", NOTES)
+    run_id = durum("run", "notes.py", "--input", "words=1", "--key", "monday").out.splitlines()[0]
+    line = refused(durum("run", "notes.py", "--input", "words=98765", "--key", "monday", "--fail-fast", code=2))
+    assert f"run {run_id} with other inputs (words); other settings (fail_fast)" in line
+    assert "98765" not in line
+    assert len(durum("ls", "--json").lines) == 1
+
+
+@pytest.mark.parametrize("key", ["", " monday", "mon\nday", "x" * 513])
+def test_what_is_no_key_leaves_nothing_behind(durum: CommandLine, key: str) -> None:
+    """It is refused before there is a store."""
+    durum.write("notes.py", NOTES)
+    assert "invocation key" in refused(durum("run", "notes.py", "--input", "words=1", "--key", key, code=2))
+    assert not durum.path(".durum").exists()
 
 
 def test_tags_can_be_skipped_and_failures_can_stop_the_run(durum: CommandLine) -> None:
@@ -240,59 +267,6 @@ def test_a_newer_store_is_refused_and_a_corrupt_one_is_found(durum: CommandLine)
 # --- parked and resumed -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_parks_the_run_and_the_printed_command_resumes_it(stop: signal.Signals, durum: CommandLine) -> None:
-    """Exit 3, the whole command, and the same run completes under its old id."""
-    durum.write("slow.py", SLOW)
-    store = ("--store", "sqlite:///my runs.db")
-    process = durum.begin("run", "slow.py", *store)
-    wait_for(process, "second: started")
-    process.send_signal(stop)
-    parked = ended(process)
-    assert parked.code == 3, parked
-    run_id, status, *lines = parked.out.splitlines()
-    assert status == "interrupted, 1 of 2 states completed"
-    assert f"resume   durum resume {run_id} --with slow.py --store 'sqlite:///my runs.db'" in [line.strip() for line in lines]
-    assert durum("show", run_id, "--json", *store).json["status"] == "interrupted"
-    durum.write("go", "")
-    resumed = durum("resume", run_id, "--with", "slow.py", "--json", *store)
-    assert resumed.json["run_id"] == run_id
-    assert resumed.json["status"] == "completed"
-    assert "first" not in resumed.err
-
-
-def test_a_background_job_of_a_shell_stops_at_sigterm_too(durum: CommandLine) -> None:
-    """Such a job starts with SIGINT ignored; its summary and the way to go on are in its JSON."""
-    durum.write("slow.py", SLOW)
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        process = durum.begin("run", "slow.py", "--json")
-    finally:
-        signal.signal(signal.SIGINT, before)
-    wait_for(process, "second: started")
-    process.send_signal(signal.SIGTERM)
-    parked = ended(process)
-    assert parked.code == 3, parked
-    assert parked.json["status"] == "interrupted"
-    assert parked.json["resume"].startswith("durum resume ")
-    assert f"resume it with: {parked.json['resume']}\n" in parked.err
-
-
-def test_an_effect_of_unknown_outcome_parks_the_run_until_someone_looked(durum: CommandLine) -> None:
-    """A plain resume parks it again; ``--repeat`` is a person's word for this one effect."""
-    durum.write("mail.py", MAIL)
-    durum("run", "mail.py", code=-signal.SIGKILL)
-    run_id = durum("ls", "--json").lines[0]["run_id"]
-    for _ in range(2):
-        parked = durum("resume", run_id, "--with", "mail.py", code=3).out
-        assert "look whether it happened" in parked
-    assert f"--with FILE.py --repeat {run_id}/mail.send.main" in durum("show", run_id).err
-    assert "no effect to repeat other" in refused(durum("resume", run_id, "--with", "mail.py", "--repeat", "other", code=2))
-    (command,) = [line.split(" durum ")[1] for line in parked.splitlines() if "repeat it" in line]
-    assert durum(*command.split(), "--json").json["status"] == "completed"
-    assert durum.path("outbox").read_text() == "mail\nmail\n"
-
-
 def test_a_killed_run_is_resumed_with_configured_code(durum: CommandLine) -> None:
     """``kill -9`` leaves a run that ``[tool.durum] workflows`` finishes; while it lives nobody else may drive it."""
     durum.write("slow.py", SLOW)
@@ -303,9 +277,10 @@ def test_a_killed_run_is_resumed_with_configured_code(durum: CommandLine) -> Non
     process.kill()
     ended(process)
     assert durum("show", run_id, "--json").json["status"] == "interrupted"
-    assert f"resume it with: durum resume {run_id} --with FILE.py" in durum("show", run_id).err
+    assert f"resume: durum resume {run_id} --with FILE.py\n" in durum("show", run_id).err
     durum.write("go", "")
     durum.write("pyproject.toml", '[tool.durum]\nworkflows = ["slow.py"]\n')
+    assert f"resume: durum resume {run_id}\n" in durum("show", run_id).err
     ran = durum("resume", run_id[:14])
     assert ran.out.splitlines()[0] == run_id
     assert "completed in " in ran.out

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from durum.core.canonical import JsonObject
 
 STATE = "wf.fetch.main"
+STATES: list[JsonObject] = [{"state_id": STATE, "path": ""}, {"state_id": "wf.f.i3", "path": "f[3]"}]
 ERROR: JsonObject = {"info": {"code": "busy", "message": "no\nanswer", "details": None}, "state_id": STATE}
 
 SAID: dict[str, tuple[JsonObject, str]] = {
@@ -27,8 +28,18 @@ SAID: dict[str, tuple[JsonObject, str]] = {
     "effect.intended": ({"namespace": "http", "effect_key": "k"}, "http k"),
     "domain": ({"name": "heard", "payload": {"x": [1]}}, 'heard {"x":[1]}'),
     "code.changed": ({"steps": [STATE, "wf.b.main"]}, "fetch, b"),
-    "run.paused": ({"reason": "effect_unknown", "detail": "did it happen?"}, "effect_unknown: did it happen?"),
-    "run.resumed": ({"decision": "fire again"}, "fire again"),
+    "effect.settled": ({"happened": False, "source": "answer", "effect_key": "k"}, "did not happen (answer)  k"),
+    "plan.extended": ({"count": 1000}, "1,000 items"),
+    "gate.opened": ({"gate": "pay", "digest": "ab" * 32, "prompt": "did\nit?"}, "pay@abababab  did it?"),
+    "gate.answered": (
+        {"gate": "pay", "digest": "ab" * 32, "answer": {"happened": True}, "actor": "anna", "reason": "I looked"},
+        'pay@abababab  {"happened":true}  by anna: I looked',
+    ),
+    "child.spawned": ({"child_run_id": "0189", "op_id": "kid"}, "0189  kid"),
+    "child.completed": ({"child_run_id": "0189", "status": "failed"}, "0189  failed"),
+    "cancel.requested": ({"actor": "anna", "reason": "enough"}, "by anna: enough"),
+    "run.paused": ({"actor": "anna"}, "by anna"),
+    "run.resumed": ({"actor": "anna"}, "by anna"),
     "run.completed": ({"status": "completed"}, "completed"),
     "from.the.future": ({"what": "\x1b"}, '{"what":"\\u001b"}'),
 }
@@ -37,7 +48,7 @@ SAID: dict[str, tuple[JsonObject, str]] = {
 def line(kind: str, fields: JsonObject) -> str:
     """Return the line of an event."""
     envelope: JsonObject = {"seq": 7, "ts_millis": 1, "state_id": STATE, "event": {"kind": kind, **fields}}
-    return EventLines([STATE]).line(envelope, Streams()).plain
+    return EventLines(STATES).line(envelope, Streams()).plain
 
 
 @pytest.mark.parametrize("kind", SAID)
@@ -62,3 +73,17 @@ def test_a_failed_run_says_why() -> None:
         "failed: two writers (context_conflict)"
     )
     assert line("state.completed", {"writes": None}).endswith("fetch  ")
+
+
+def test_items_have_their_path() -> None:
+    """As do those that came into the plan after the lines began."""
+    lines = EventLines(STATES)
+    for state, name in {"wf.f.i3": "f[3] ", "wf.f.i17": "f[17]"}.items():
+        envelope: JsonObject = {"seq": 1, "ts_millis": 1, "state_id": state, "event": {"kind": "state.entered", "attempt": 0}}
+        assert f"state.entered    {name}  attempt 1" in lines.line(envelope, Streams()).plain
+
+
+def test_a_large_answer_is_left_to_its_artifact() -> None:
+    """The line says who."""
+    fields: JsonObject = {"gate": "pay", "digest": "ab" * 32, "answer": None, "answer_ref": "cd" * 32, "actor": "anna"}
+    assert line("gate.answered", fields).endswith("pay@abababab  by anna")

@@ -1,4 +1,4 @@
-"""Inputs as people give them."""
+"""Values as people give them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from durum.cli.inputs import read_inputs
+from durum.cli.inputs import read_fields, read_inputs
 from durum.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -61,3 +61,12 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     for file in (tmp_path / "none", tmp_path, binary):
         with pytest.raises(ConfigError, match="input file"):
             read_inputs([], file)
+
+
+def test_fields_are_pairs_as_well() -> None:
+    """As they were typed, each once."""
+    assert read_fields(["happened=true", 'result={"a=b": 1}']) == {"happened": "true", "result": '{"a=b": 1}'}
+    with pytest.raises(ConfigError, match="field happened is given twice"):
+        read_fields(["happened=true", "happened=true"])
+    with pytest.raises(ConfigError, match=r"--field 'happened' is not name=value"):
+        read_fields(["happened"])

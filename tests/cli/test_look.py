@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from durum import open as open_store
 from tests.cli.command_line import ended, wait_for
 from tests.cli.flows import NOTES, SLOW
 
@@ -20,44 +19,6 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Shelf
 
 UNKNOWN = "01890a5d-ac96-774b-bcce-b302099a8057"
-
-
-def test_ls_lists_the_newest_run_first(shelf: Shelf) -> None:
-    """As lines of JSON, and as a table with whole ids where nobody's window ends."""
-    rows = shelf.durum("ls", "--json").lines
-    assert [row["run_id"] for row in rows] == [shelf.failed, shelf.completed]
-    assert rows[0].keys() >= {"run_id", "status", "op_id", "head_seq", "final_snapshot_id", "semantic_digest", "error"}
-    header, first, second = shelf.durum("ls").out.splitlines()
-    assert header.split() == ["run", "workflow", "status", "states", "started", "took"]
-    assert first.startswith(f"{shelf.failed}  flaky     ✗ failed        0/2")
-    assert second.startswith(f"{shelf.completed}  notes     ✓ completed     3/3")
-
-
-def test_an_empty_store_says_how_to_start(durum: CommandLine) -> None:
-    """No runs is no error, and no data."""
-    store = f"sqlite:///{durum.path('empty.db')}"
-    open_store(store).close()
-    ran = durum("ls", "--store", store)
-    assert ran.out == ""
-    assert "durum run TARGET" in ran.err
-    assert durum("ls", "--json", "--store", store).out == ""
-
-
-def test_show_has_a_header_and_the_states(shelf: Shelf) -> None:
-    """Attempts count from 1; a skipped state says why."""
-    page = shelf.durum("show", shelf.failed).out.splitlines()
-    assert page[0] == "flaky  failed"
-    assert f"  run      {shelf.failed}" in page
-    assert "  error    fetch: the upstream is \\x1b[31mbusy now (busy)" in page
-    states = [line.split() for line in page[page.index("") + 2 :]]
-    assert states[0][:6] == ["fetch", "✗", "failed", "2", "of", "2"]
-    assert states[1][:4] == ["count", "-", "skipped", "a"]
-
-
-def test_a_beginning_of_an_id_will_do(shelf: Shelf) -> None:
-    """Whole ids are for machines."""
-    unique = next(n for n in range(4, 36) if not shelf.failed.startswith(shelf.completed[:n]))
-    assert shelf.durum("show", shelf.completed[:unique].upper(), "--json").json["run_id"] == shelf.completed
 
 
 def test_events_are_envelopes_a_line(shelf: Shelf) -> None:
@@ -185,6 +146,30 @@ def test_an_artifact_that_is_no_text_is_given_as_bytes(durum: CommandLine) -> No
     assert names
     for name in names:
         assert durum("artifact", name, "--json").json["artifact_id"] == name
+
+
+def test_a_stored_file_is_streamed_out(durum: CommandLine) -> None:
+    """As it is on stdout, whatever its size; as JSON only while that fits into memory. Damage ends it with exit code 4."""
+    durum.write(
+        "keep.py",
+        "from durum import Io, StoredFile, Workflow\nwf = Workflow('wf')\n@wf.step\nasync def s(io: Io) -> StoredFile:\n"
+        "    return await io.store_file('large')\n",
+    )
+    with durum.path("large").open("wb") as file:
+        file.truncate(65 << 20)
+        file.write(b"end")
+    run_id = durum("run", "keep.py").out.split()[0]
+    kept = durum("context", run_id, "s", "--json").json
+    assert kept["size"] == 65 << 20
+    out = durum("artifact", kept["id"]).out
+    assert len(out) == 65 << 20
+    assert out.startswith("end\0")
+    assert "leave out --json" in durum("artifact", kept["id"], "--json", code=2).err
+    (lies,) = durum.path(".durum").glob(f"durum.db.artifacts/*/{kept['id'][2:]}")
+    with lies.open("r+b") as file:
+        file.write(b"bad")
+    assert "is damaged" in durum("artifact", kept["id"], code=4).err
+    assert durum("verify", run_id, "--json", code=4).json["first_bad"]["seq"]
 
 
 def test_graph_of_a_target_and_of_a_run(shelf: Shelf) -> None:

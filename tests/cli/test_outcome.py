@@ -6,17 +6,25 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from durum.app.service import Durum
 from durum.cli.outcome import Outcome
 from durum.cli.verb import ExitCode, Session
 from durum.core.events import RunStatus
 
 if TYPE_CHECKING:
-    from durum.core.canonical import JsonObject
+    from durum.core.canonical import JsonObject, JsonValue
 
 RUN = "01890a5d-ac96-774b-bcce-b302099a8057"
 
 
-def summary(status: str, **more: str) -> JsonObject:
+class OneRun(Durum):
+    """A service that is never asked, for the run has neither parent nor children."""
+
+    def __init__(self) -> None:
+        pass
+
+
+def summary(status: str, **more: JsonValue) -> JsonObject:
     """Make a summary such as the service gives."""
     return {
         "run_id": RUN,
@@ -25,12 +33,20 @@ def summary(status: str, **more: str) -> JsonObject:
         "final_snapshot_id": None,
         "error": None,
         "paused": None,
-        "paused_effect": None,
+        "gates": [],
+        "children": [],
+        "parent": None,
+        "driven": False,
         "states": {"completed": 1, "pending": 2},
         "started_ms": 1000,
         "updated_ms": 2500,
         **more,
     }
+
+
+def outcome(given: JsonObject, *, json: bool = False) -> Outcome:
+    """Make the outcome of a run of flow.py."""
+    return Outcome(Session(json=json), OneRun(), given, "flow.py")
 
 
 CODES = {
@@ -50,26 +66,56 @@ CODES = {
 @pytest.mark.parametrize("status", RunStatus)
 def test_every_status_has_an_exit_code(status: RunStatus) -> None:
     """Over and well, over and not well, not over."""
-    assert Outcome(Session(), summary(status.value), None).code is CODES[status]
+    assert outcome(summary(status.value)).code is CODES[status]
 
 
-def test_a_paused_run_says_what_it_waits_for(capsys: pytest.CaptureFixture[str]) -> None:
-    """And how to go on."""
-    Outcome(Session(), summary("paused", paused="effect pay:\ndid it happen?", paused_effect="pay"), "flow.py").print()
+GATE: JsonObject = {"run_id": RUN, "gate": "pay@3f2a91c0", "kind": "unknown_effect", "prompt": "effect pay:\ndid it happen?"}
+
+
+def test_a_gate_is_told_with_both_answers(capsys: pytest.CaptureFixture[str]) -> None:
+    """And with the way on behind them."""
+    outcome(summary("paused", paused=GATE["prompt"], gates=[GATE])).print()
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "paused, 1 of 3 states completed"
-    assert "  waits for effect pay: did it happen?" in said
-    assert f"  repeat it durum resume {RUN} --with flow.py --repeat pay" in said
-    Outcome(Session(), summary("waiting"), "flow.py").print()
-    assert f"  resume   durum resume {RUN} --with flow.py" in capsys.readouterr().out.splitlines()
+    assert [line.strip() for line in said[1:]] == [
+        "waits for   pay@3f2a91c0: effect pay: did it happen?",
+        f"it happened durum answer {RUN} pay@3f2a91c0 --field happened=true",
+        f"it did not  durum answer {RUN} pay@3f2a91c0 --field happened=false",
+        f"then resume durum resume {RUN} --with flow.py",
+        f"look        durum show {RUN}",
+    ]
+
+
+def test_many_gates_are_listed_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where the list is, is said."""
+    outcome(summary("paused", paused="; ".join([str(GATE["prompt"])] * 5), gates=[GATE] * 5)).print()
+    said = capsys.readouterr().out
+    assert said.count("--field happened=true") == 3
+    assert f"durum gates {RUN}\n" in said
+
+
+def test_a_paused_run_says_who_paused_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """And how to go on."""
+    outcome(summary("paused", paused="paused by anna: lunch")).print()
+    said = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert "waits for paused by anna: lunch" in said
+    assert f"resume    durum resume {RUN} --with flow.py" in said
 
 
 def test_a_run_in_another_process_can_be_followed(capsys: pytest.CaptureFixture[str]) -> None:
     """It cannot be resumed while it runs."""
-    Outcome(Session(), summary("running"), "flow.py").print()
+    outcome(summary("running", driven=True)).print()
     said = capsys.readouterr().out
     assert said.startswith("running in another process, 1 of 3 states completed\n")
     assert f"durum events {RUN} --follow" in said
     assert "durum resume" not in said
-    Outcome(Session(json=True), summary("running"), "flow.py").print()
+    outcome(summary("running", driven=True), json=True).print()
     assert '"resume"' not in capsys.readouterr().out
+
+
+def test_json_carries_the_way_on(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever reads stderr sees the answers too."""
+    outcome(summary("paused", paused=GATE["prompt"], gates=[GATE]), json=True).print()
+    data, notes = capsys.readouterr()
+    assert f'"resume":"durum resume {RUN} --with flow.py"' in data
+    assert f"it did not: durum answer {RUN} pay@3f2a91c0 --field happened=false\n" in notes

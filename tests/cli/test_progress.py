@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from durum.cli.progress import Lines, Teller, Told
@@ -24,15 +25,29 @@ def envelope(event: ev.Event, ts_millis: int = 0, attempt: int | None = 0) -> ev
     return ev.Envelope("run", 1, ts_millis, event, STATE, attempt, 1, "me", DIGEST, DIGEST)
 
 
-def failed(*, retryable: bool) -> ev.StateFailed:
+def failed(*, retryable: bool, code: str = "busy", state: str = STATE) -> ev.StateFailed:
     """Make a failure."""
-    return ev.StateFailed(error=StateError(failure("busy", "no answer", retryable=retryable), STATE), state_id=STATE)
+    return ev.StateFailed(error=StateError(failure(code, "no answer", retryable=retryable), state), state_id=state)
+
+
+CHILD = "01890a5d-ac96-774b-bcce-b302099a8057"
+GATE = ev.GateOpened(
+    digest=DIGEST,
+    fields=(),
+    gate="fetch",
+    gate_kind="unknown_effect",
+    prompt="did it\nhappen?",
+    request_id=DIGEST,
+    state_id=STATE,
+    subject="k",
+)
+ANSWER = ev.GateAnswered(actor="anna", answer=msgspec.Raw(b"{}"), digest=DIGEST, gate="fetch")
 
 
 def tell(event: ev.Event, *, attempt: int = 0, after_ms: int = 0) -> Told | None:
     """Tell an event of the state's attempt that began ``after_ms`` before."""
     teller = Teller()
-    teller.begin(STATES)
+    teller.take(STATES)
     teller.tell(envelope(ev.StateEntered(attempt=attempt, base_snapshot_id=DIGEST, state_id=STATE), attempt=attempt))
     return teller.tell(envelope(event, after_ms, attempt))
 
@@ -70,17 +85,127 @@ def tell(event: ev.Event, *, attempt: int = 0, after_ms: int = 0) -> Told | None
             "skipped",
             "skipped: the run stopped at the first failure",
         ),
+        (GATE, 0, "waiting", "waits for an answer: did it happen?"),
+        (ANSWER, 0, "note", "answered by anna"),
         (
-            ev.RunPaused(effect_key="k", detail="did it\nhappen?", reason="effect_unknown", state_id=STATE),
+            ev.EffectSettled(effect_key="k", happened=False, request_id=DIGEST, source="reconcile"),
             0,
             "note",
-            "paused: did it happen?",
+            "its effect did not happen before",
         ),
+        (
+            ev.ChildSpawned(child_run_id=CHILD, depth=1, inputs_id=DIGEST, key="k", op_id="kid", state_id="wf.fetch.spawn"),
+            0,
+            "note",
+            f"child run {CHILD} of kid started",
+        ),
+        (
+            failed(retryable=True, code="orphan_attempt_recovered"),
+            2,
+            "tried",
+            "attempt 3 of 3 failed: no answer (orphan_attempt_recovered)",
+        ),
+        (failed(retryable=False, code="run_cancelled"), 0, "cancelled", "cancelled"),
     ],
 )
 def test_each_event_in_words(event: ev.Event, attempt: int, kind: str, text: str) -> None:
     """A failure that another attempt follows is told apart from the last one."""
     assert tell(event, attempt=attempt, after_ms=1500) == Told(kind, "fetch", text)
+
+
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        (ev.RunPaused(actor="anna", reason="lunch"), "paused by anna: lunch"),
+        (ev.RunResumed(actor="anna"), "resumed by anna"),
+        (ev.CancelRequested(actor="anna"), "cancelled by anna"),
+    ],
+)
+def test_who_steers_the_run_is_told(event: ev.Event, text: str) -> None:
+    """It concerns all of it."""
+    assert tell(event) == Told("note", "run", text)
+
+
+def test_a_child_run_is_told_of_the_step_that_waits_for_it() -> None:
+    """Its end too; of one that an earlier process started only the id is known."""
+    teller = Teller()
+    spawned = ev.ChildSpawned(child_run_id=CHILD, depth=1, inputs_id=DIGEST, key="k", op_id="kid", state_id="wf.fetch.spawn")
+    over = ev.ChildCompleted(child_run_id=CHILD, status=ev.RunStatus.FAILED)
+    teller.tell(envelope(spawned))
+    assert teller.tell(envelope(over)) == Told("note", "fetch", f"child run {CHILD} failed")
+    assert teller.tell(envelope(over)) == Told("note", "run", f"child run {CHILD} failed")
+
+
+def test_the_failure_that_opens_a_gate_is_told_by_the_gate() -> None:
+    """And what an answer settles by the answer."""
+    assert tell(failed(retryable=False, code="effect_unknown")) is None
+    assert tell(ev.EffectSettled(effect_key="k", happened=True, request_id=DIGEST, source="answer")) is None
+
+
+# --- items --------------------------------------------------------------------------------------------------------------
+
+
+def items(count: int) -> list[JsonObject]:
+    """Make the states of a step with so many items."""
+    names = ["each", *(f"i{number}" for number in range(count)), "main"]
+    return [{"state_id": f"wf.f.{name}", "max_attempts": 2, "status": "pending"} for name in names]
+
+
+def told(events: list[ev.Event], count: int) -> list[str]:
+    """Return the lines of a run whose step ``f`` has so many items."""
+    teller = Teller()
+    teller.take(items(count))
+    found = [teller.tell(envelope(event)) for event in events]
+    return [f"{each.name}: {each.text}" for each in found if each is not None]
+
+
+def entered(local: str) -> ev.StateEntered:
+    """Begin a state of the step ``f``."""
+    return ev.StateEntered(attempt=0, base_snapshot_id=DIGEST, state_id=f"wf.f.{local}")
+
+
+def completed(local: str) -> ev.StateCompleted:
+    """Complete a state of the step ``f``."""
+    return ev.StateCompleted(context_snapshot_id=DIGEST, input_digest=DIGEST, state_id=f"wf.f.{local}")
+
+
+def test_a_few_items_have_lines_of_their_own() -> None:
+    """Counting them and joining them is no news."""
+    extended = ev.PlanExtended(count=1, rule="each", state_id="wf.f.each")
+    both = [event for local in ("i0", "main") for event in (entered(local), completed(local))]
+    assert told([entered("each"), extended, completed("each"), *both], 1) == [
+        "f: 1 item",
+        "f[0]: started",
+        "f[0]: completed in 0 ms",
+        "f: completed, 1 item",
+    ]
+
+
+def test_many_items_are_counted_now_and_then() -> None:
+    """About twenty lines for a thousand; gates and the first failures have theirs."""
+    log: list[ev.Event] = []
+    for number in range(1000):
+        log += [entered(f"i{number}"), completed(f"i{number}")]
+    lines = told(log, 1000)
+    assert lines == [f"f: {number:,} of 1,000 items" for number in range(50, 1001, 50)]
+    assert told([log[0], ev.GateOpened(**{**msgspec.structs.asdict(GATE), "state_id": "wf.f.i0"})], 1000) == [
+        "f[0]: waits for an answer: did it happen?"
+    ]
+    log = [event for n in range(1000) for event in (entered(f"i{n}"), failed(retryable=False, state=f"wf.f.i{n}"))]
+    lines = told(log, 1000)
+    assert [line for line in lines if "no answer" in line] == [f"f[{number}]: failed: no answer (busy)" for number in range(5)]
+    assert lines[-1] == "f: 1,000 of 1,000 items, 1,000 failed"
+    assert len(lines) < 30
+
+
+def test_slow_items_are_told_while_they_come() -> None:
+    """Nobody has to wait for the twentieth part of them."""
+    teller = Teller()
+    teller.take(items(1000))
+    teller.tell(envelope(entered("i0"), 0))
+    teller.tell(envelope(entered("i1"), 0))
+    assert teller.tell(envelope(completed("i0"), 9_000)) is None
+    assert teller.tell(envelope(completed("i1"), 11_000)) == Told("items", "f", "2 of 1,000 items")
 
 
 def test_changed_code_is_told_of_the_run() -> None:
@@ -103,3 +228,15 @@ def test_lines_are_plain(capsys: pytest.CaptureFixture[str]) -> None:
     lines.message(STATE, "two\nlines\x1b[2J")
     lines.end()
     assert capsys.readouterr() == ("", "fetch: failed: no answer (busy)\nfetch: two lines\\x1b[2J\n")
+
+
+def test_items_that_come_later_are_known(capsys: pytest.CaptureFixture[str]) -> None:
+    """Their attempts are counted; of many items their own words are left out."""
+    lines = Lines(Streams())
+    lines.begin(items(0))
+    lines.grow(items(2))
+    lines.event(envelope(failed(retryable=True, state="wf.f.i1")))
+    lines.message("wf.f.i1", "here")
+    lines.grow(items(30))
+    lines.message("wf.f.i1", "there")
+    assert capsys.readouterr().err == "f[1]: attempt 1 of 2 failed: no answer (busy)\nf[1]: here\n"

@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from durum.cli.verb import Session
-from durum.errors import ConcurrencyError, CorruptionError, DurumError, NotFoundError, StepError, StoreUnavailableError
+from durum.errors import (
+    ConcurrencyError,
+    ConfigError,
+    CorruptionError,
+    DurumError,
+    NotFoundError,
+    StepError,
+    StoreUnavailableError,
+)
 
 RUN = "01890a5d-ac96-774b-bcce-b302099a8057"
 
@@ -65,3 +73,17 @@ def test_commands_name_the_store_unless_it_is_the_default(monkeypatch: pytest.Mo
     assert Session(store="sqlite:///a b.db").command("ls") == "durum ls --store 'sqlite:///a b.db'"
     monkeypatch.setenv("DURUM_STORE", "sqlite:///env.db")
     assert Session().command("ls") == "durum ls --store sqlite:///env.db"
+
+
+def test_what_people_typed_is_not_repeated_where_it_is_a_secret(capsys: pytest.CaptureFixture[str]) -> None:
+    """A store's URL with a password, a token in the wrong place: neither in the line, nor in JSON, nor in a traceback."""
+
+    def work() -> int:
+        raise NotFoundError("run", "ghp_" + "a1B2" * 9) from ConfigError("postgres://admin:hunter2@db/app password='hunter2'")
+
+    for session in (Session(), Session(json=True), Session(debug=True)):
+        session.guard(work)
+        said = "".join(capsys.readouterr())
+        assert "no run [secret]" in said
+        assert "hunter2" not in said
+        assert "a1B2a1B2" not in said

@@ -73,7 +73,11 @@ def test_only_what_a_terminal_obeys_is_spelled_out() -> None:
 def test_names_of_steps() -> None:
     """The workflow and the usual last segment say nothing new."""
     assert words.step_name("demo.fetch.main") == "fetch"
-    assert words.step_name("demo.fetch.i7__draft") == "fetch.i7__draft"
+    assert words.step_name("demo.fetch.i7") == "fetch[7]"
+    assert words.step_name("demo.fetch.i7__draft") == "fetch[7].draft"
+    assert words.step_name("demo.fetch.i07") == "fetch.i07"
+    assert words.state_name({"state_id": "demo.fetch.i7", "path": "fetch[7][2]"}) == "fetch[7][2]"
+    assert words.state_name({"state_id": "demo.fetch.i7", "path": ""}) == "fetch[7]"
     assert words.step_name("odd") == "odd"
 
 
@@ -99,3 +103,10 @@ def test_failures_add_their_code_where_it_says_something() -> None:
 def test_commands_survive_a_shell(arguments: list[str]) -> None:
     """What is printed can be pasted."""
     assert shlex.split(words.command(*arguments)) == ["durum", *arguments]
+
+
+def test_short_ids_tell_runs_apart() -> None:
+    """As long as it takes, and the same id given twice is one."""
+    near = ["01890a5d-ac96-7", "01890a5d-ac96-8", "01890a5d-ac96-7"]
+    assert words.short_ids(near) == {identity: identity for identity in near}
+    assert words.short_ids(["01890a5d-ac96-774b", "11890a5d-ac96-774b"])["01890a5d-ac96-774b"] == "01890a5d-ac96"

@@ -10,9 +10,11 @@ from durum.core import events as ev
 from durum.core.canonical import canonical_json
 from durum.core.config import RunConfig
 from durum.core.failure import StateError, failure
-from durum.core.fold import NOTHING_ATTACHED, Attached, RunState, begin, fold
+from durum.core.fold import NOTHING_ATTACHED, Attached, fold
+from durum.core.gates import unknown_effect_gate
 from durum.core.meta import StateMeta
 from durum.core.plan import PlanNode, PlanShape
+from durum.core.run_state import RunState, begin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -135,10 +137,21 @@ class Log:
         event = ev.EffectIntended(effect_key=effect_key, key=key, namespace="x", request_id=ZERO)
         return self.add(event, name, self.now(name))
 
-    def pause(self, name: str, effect_key: str) -> Log:
-        """Pause the run for an effect."""
-        event = ev.RunPaused(detail="?", effect_key=effect_key, reason="effect_unknown", state_id=state_id(name))
-        return self.add(event, name)
+    def ask(self, name: str, effect_key: str) -> Log:
+        """Let an attempt end because nobody knows what became of an effect, and ask."""
+        self.fail(name, "effect_unknown")
+        return self.add(unknown_effect_gate(state_id(name), self.now(name), effect_key, ZERO, "?"), name)
+
+    def answer(self, name: str, *, happened: bool) -> Log:
+        """Answer the gate of a step."""
+        gate = self.state.gates[name]
+        payload_id = ONE if happened else None
+        settled = ev.EffectSettled(
+            effect_key=gate.subject, happened=happened, payload_id=payload_id, request_id=gate.request_id, source="answer"
+        )
+        answer = msgspec.Raw(b"{}")
+        self.add(settled, name)
+        return self.add(ev.GateAnswered(actor="ann", answer=answer, digest=gate.digest, gate=gate.gate), name)
 
     def end(self, status: ev.RunStatus = ev.RunStatus.COMPLETED) -> Log:
         """Close the log."""

@@ -91,11 +91,11 @@ def test_a_run_ends_when_nothing_is_left() -> None:
 def test_a_paused_run_lets_running_states_finish_and_then_parks() -> None:
     """Nothing enters, retries are only noted, nobody spins."""
     log = Log(shape({"a": "", "b": "", "c": ""}, retry=TWICE), RunConfig(max_concurrency=2, retry_policy=NO_RETRY))
-    log.enter("a").enter("b").intend("a", "k", "e").fail("a", "effect_unknown").pause("a", "e")
+    log.enter("a").enter("b").add(ev.RunPaused(actor="ann")).fail("a", "orphan_attempt_recovered")
     assert decide(log.state, 0) == []
     log.fail("b", retryable=True)
     assert decide(log.state, 0) == [ScheduleRetry(1, 1, 0, TWICE)]
     log.retry("b", 5)
     assert (decide(log.state, 9), next_due(log.state)) == ([ParkRun()], None)
-    log.add(ev.RunResumed(decision="repeat", effect_key="e"))
+    log.add(ev.RunResumed(actor="ann"))
     assert decide(log.state, 9) == [EnterState(0, 1), EnterState(1, 1)]

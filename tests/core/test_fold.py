@@ -8,7 +8,8 @@ import pytest
 
 from durum.core import events as ev
 from durum.core.config import NO_RETRY, FixedBackoff, RetryPolicy, RunConfig
-from durum.core.fold import Attached, begin, fold
+from durum.core.fold import Attached, fold
+from durum.core.run_state import AppliedEffect, begin
 from durum.errors import CorruptionError
 from tests.core.handmade import ONE, RUN, ZERO, Log, shape, state_id, written
 
@@ -119,13 +120,16 @@ def test_intents_stay_open_until_something_is_known() -> None:
     assert (log.state.intents, list(log.state.effects)) == ({}, ["e1"])
 
 
-def test_a_pause_is_lifted_for_the_effect_it_was_for() -> None:
-    """The intents and the ledger entry of that effect are dropped, so that it may be tried again."""
+def test_an_answer_settles_the_effect_it_was_for() -> None:
+    """One that did not happen leaves no intent and may be tried again; one that did stands in the ledger."""
     log = Log(shape({"a": ""}), RunConfig(retry_policy=NO_RETRY)).enter("a").intend("a", "k1", "e1").intend("a", "k2", "e2")
-    log.fail("a", "effect_unknown").pause("a", "e1")
-    assert (log.state.status(), log.status()["a"]) == (ev.RunStatus.PAUSED, "ready")
-    log.add(ev.RunResumed(decision="repeat", effect_key="e1"))
-    assert (log.state.status(), list(log.state.intents)) == (ev.RunStatus.RUNNING, ["k2"])
+    log.ask("a", "e1")
+    assert (log.state.status(), log.status()["a"], log.state.ready) == (ev.RunStatus.PAUSED, "awaiting_answer", [])
+    log.answer("a", happened=False)
+    assert (log.state.status(), list(log.state.intents), log.state.gates) == (ev.RunStatus.RUNNING, ["k2"], {})
+    log.enter("a").ask("a", "e2").answer("a", happened=True)
+    assert (log.state.intents, log.state.effects) == ({}, {"e2": AppliedEffect(ZERO, ONE)})
+    assert log.state.states[0].counted == 0
 
 
 def test_new_code_carries_over_what_has_happened() -> None:
@@ -178,7 +182,7 @@ def broken(change: Callable[[Log], object]) -> Callable[[Log], object]:
         broken(lambda log: log.intend("a", "k", "e")),
         broken(lambda log: log.run("a").add(ev.DomainEvent(name="x", payload=written("k", 1).entry), "a", 0)),
         broken(lambda log: log.enter("a").add(ev.DomainEvent(name="x", payload=written("k", 1).entry), "a", 1)),
-        broken(lambda log: log.add(ev.RunResumed(decision="repeat", effect_key="e"))),
+        broken(lambda log: log.add(ev.RunResumed(actor="ann"))),
         broken(lambda log: log.enter("a").end()),
         broken(lambda log: log.end().end()),
         broken(lambda log: log.end().enter("a")),

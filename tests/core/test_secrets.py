@@ -66,7 +66,16 @@ KEYS = [
     ),
     *("passwd", "passphrase", "wallet_passphrase", "mnemonic", "seed_phrase", "seedPhrase", "seed phrase", "seedphrase"),
     *("private_key", "privateKey", "privatekey", "ssh-private-key", "api_key", "apikey", "apiKey", "API-Key", "X-API-Key"),
-    *("x_api_key", "OPENAI_API_KEY", "access_key", "accessKey", "secret_key", "SecretKey", "aws_secret_access_key"),
+    *(
+        "x_api_key",
+        "OPENAI_API_KEY",
+        "access_key",
+        "accessKey",
+        "aws_access_key_id",
+        "secret_key",
+        "SecretKey",
+        "aws_secret_access_key",
+    ),
     *("client_secret", "clientSecret", "api_secret", "access_token", "accessToken", "refresh_token", "id_token", "idToken"),
     *("auth_token", "authToken", "bearer_token", "session_token", "authorization", "Authorization", "Proxy-Authorization"),
 ]
@@ -193,6 +202,8 @@ def test_the_cheap_test_is_quiet_on_ordinary_data() -> None:
 @given(VALUES)
 @example({"api_\u212aey": "x"})
 @example(["a\nsk-ant-api03-Ab3dEf6hIj9lMn2pQr5tUv8xYz1-AA"])
+@example({"headers": [["x-api-key", "x"]]})
+@example({"headers": [["a", 1], ["X-API-Key1", "x"]]})
 def test_the_cheap_test_never_misses_a_secret(value: JsonValue) -> None:
     """find_secret(v) implies may_hold_secret(bytes of v), whatever JSON escapes do to the bytes around it."""
     if find_secret(value) is not None:
@@ -244,6 +255,8 @@ def test_canaries_leave_no_trace_in_a_printed_error() -> None:
         ("password = 'a b'", "password = '[secret]'"),
         ("the password: it is wrong", "the password: it is wrong"),
         ("password=***", "password=***"),
+        ("password=[secret DB PASSWORD] host=db", "password=[secret DB PASSWORD] host=db"),
+        ("password=[secret DB]x, host=db", "password=[secret], host=db"),
         (f"got {JWT}.", "got [secret]."),
         ("AWS AKIAIOSFODNN7EXAMPLE, twice AKIAIOSFODNN7EXAMPLE", "AWS [secret], twice [secret]"),
     ],
@@ -251,6 +264,17 @@ def test_canaries_leave_no_trace_in_a_printed_error() -> None:
 def test_a_log_line_keeps_everything_but_the_secret(text: str, cleaned: str) -> None:
     """Only the value goes, so that the line still says what happened."""
     assert redact_text(text) == cleaned
+
+
+def test_a_name_in_a_list_of_headers_speaks_for_the_text_beside_it() -> None:
+    """HTTP headers are kept as pairs; two words in any other list are two words."""
+    headers: JsonValue = [["date", "today"], ["X-Api-Key", "hunter2"], ["password"], "password", ["authorization", ""]]
+    assert find_secret({"request_headers": headers}) == ("$.request_headers[1]", KEY_NAME_RULE)
+    cleaned: JsonValue = [["date", "today"], ["X-Api-Key", REDACTED], ["password"], "password", ["authorization", ""]]
+    assert redact({"headers": headers}) == {"headers": cleaned}
+    fields: JsonValue = {"fields": [["password", "email"]]}
+    assert redact(fields) is fields
+    assert find_secret(fields) is None
 
 
 def test_only_what_changed_is_copied() -> None:

@@ -7,6 +7,7 @@ import asyncio
 import msgspec
 import pytest
 
+from durum.core.merges import Merges
 from durum.core.tree import tree_of
 from durum.core.typed_context import read_typed, write_typed
 from durum.engine.artifacts import ArtifactReader
@@ -25,7 +26,7 @@ class Point(msgspec.Struct):
 
 def overlay() -> ContextOverlay:
     """Return an empty context."""
-    return ContextOverlay(Snapshots(ArtifactReader(MemoryStore())), tree_of({}, lambda *_: None), {})
+    return ContextOverlay(Snapshots(ArtifactReader(MemoryStore())), tree_of({}, lambda *_: None), Merges())
 
 
 def test_a_value_comes_back_as_its_type() -> None:

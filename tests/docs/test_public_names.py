@@ -31,6 +31,7 @@ PUBLIC = (
     "StateNode",
     "StateOutcome",
     "StepError",
+    "StoredFile",
     "Transport",
     "TransportCall",
     "TransportError",

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from durum import ExecutionPlan, RunConfig, Workflow
     from durum.core.canonical import JsonObject
-    from durum.core.fold import RunState
+    from durum.core.run_state import RunState
     from durum.ports import Clock, Entropy
 
 KINDS_OF_ATTEMPTS = {"state.entered", "state.completed", "state.failed"}

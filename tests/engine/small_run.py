@@ -19,7 +19,7 @@ from durum.testing.clock import ManualClock
 
 if TYPE_CHECKING:
     from durum.core.events import Envelope
-    from durum.core.fold import RunState
+    from durum.core.run_state import RunState
     from durum.core.plan import ExecutionPlan
     from durum.ports import TransportCall
 
@@ -81,7 +81,7 @@ def workflow() -> Workflow:
             raise StepError(message, retryable=True)
         return tries
 
-    @flow.step(effects="apply_side_effect", idempotency="{run_id}/told")
+    @flow.step(effects="apply_side_effect", idempotency="{run_id}/told", idempotent=True)
     async def told(left: list[str], right: str, stubborn: int, io: Io) -> int:
         await io.call("world", {"tell": len(left) + stubborn}, read=False)
         await io.call("world", {"tell": right[:4]}, read=False)

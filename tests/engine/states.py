@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from durum import DependencyEdge, ExecutionPlan, StateMeta, StateNode, StateOutcome
+from durum.core.merges import Reducer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -64,13 +65,15 @@ def deletes(*keys: str) -> Does:
 
 
 def plan_of(
-    states: Mapping[str, Any], edges: Mapping[str, str] | None = None, merges: Mapping[str, str] | None = None
+    states: Mapping[str, Any], edges: Mapping[str, str] | None = None, merges: Mapping[str, Any] | None = None
 ) -> ExecutionPlan:
-    """Return a plan: step name -> state, and step name -> names it comes after, separated by blanks."""
+    """Return a plan: step name -> state, step name -> names it comes after, separated by blanks, key -> merge or reducer."""
     nodes = tuple(StateNode(f"p.{name}.main", state) for name, state in states.items())
     arrows = tuple(
         DependencyEdge(f"p.{before}.main", f"p.{after}.main")
         for after, befores in (edges or {}).items()
         for before in befores.split()
     )
-    return ExecutionPlan("p", nodes, arrows, dict(merges or {}))
+    names = {key: merge for key, merge in (merges or {}).items() if isinstance(merge, str)}
+    own = {key: Reducer("own", merge) for key, merge in (merges or {}).items() if callable(merge)}
+    return ExecutionPlan("p", nodes, arrows, names, own)

@@ -134,7 +134,8 @@ def test_what_the_context_does_not_take_fails_the_attempt(act: Any, code: str) -
 def test_an_append_to_what_is_no_list_fails_the_attempt() -> None:
     """A key that merges by appending must hold a list; the run's record says so."""
     ran = run(plan_of({"one": appends("k", 1)}, merges={"k": "append"}), {"k": 5}).sound()
-    assert (ran.status, ran.error["code"]) == ("failed", "invalid_config")
+    assert (ran.status, ran.error["code"]) == ("failed", "merge_failed")
+    assert "context key 'k' cannot be merged by append: it adds to a list, and the key holds none" in ran.error["message"]
 
 
 def test_more_keys_than_an_event_lists_are_kept_beside_it() -> None:

@@ -11,7 +11,7 @@ from durum.codec import decode_log
 from durum.core.artifact_kind import ArtifactKind
 from durum.core.config import RunConfig
 from durum.core.events import Envelope, RunPaused
-from durum.core.fold import begin
+from durum.core.run_state import begin
 from durum.core.plan import PlanNode, PlanShape
 from durum.engine import recorder as module
 from durum.engine.artifacts import ArtifactReader
@@ -40,7 +40,7 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def event(number: int) -> RunPaused:
     """Return an event that may stand anywhere."""
-    return RunPaused(detail=str(number), effect_key="k", reason="test", state_id="demo.step.main")
+    return RunPaused(actor="ann", reason=str(number))
 
 
 async def recorder_on(store: Store, listener: Callable[[Envelope], None] | None = None) -> Recorder:
@@ -53,7 +53,7 @@ async def recorder_on(store: Store, listener: Callable[[Envelope], None] | None 
 async def details(store: Store) -> list[str]:
     """Return the stored events' details; the chain must hold."""
     log = decode_log(RUN, await store.read_range(RUN))
-    return [envelope.event.detail for envelope in log if isinstance(envelope.event, RunPaused)]
+    return [envelope.event.reason for envelope in log if isinstance(envelope.event, RunPaused)]
 
 
 class SlowStore(MemoryStore):
@@ -112,10 +112,15 @@ def test_artifacts_travel_with_the_events_and_only_once() -> None:
         backend_append = store.append
 
         async def append(
-            run_id: str, seq: int, epoch: int, events: Sequence[StoredEvent], artifacts: Sequence[Artifact]
+            run_id: str,
+            seq: int,
+            epoch: int,
+            events: Sequence[StoredEvent],
+            artifacts: Sequence[Artifact],
+            consumed: Sequence[str],
         ) -> int:
             sent.extend(artifact.id for artifact in artifacts)
-            return await backend_append(run_id, seq, epoch, events, artifacts)
+            return await backend_append(run_id, seq, epoch, events, artifacts, consumed)
 
         store.append = append  # type: ignore[method-assign, assignment]
         recorder = await recorder_on(store)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from durum.core.fold import RunState
+    from durum.core.run_state import RunState
     from durum.engine.engine import Store
 
 STORES = ("memory", "sqlite")

@@ -19,6 +19,7 @@ from durum import (
     Workflow,
 )
 from durum.core.config import FixedBackoff, RetryPolicy, RunConfig
+from durum.core.state import Happened, UnknownEffect
 
 if TYPE_CHECKING:
     from durum.core.canonical import JsonObject
@@ -152,7 +153,7 @@ def trail(flow: Workflow) -> None:
 def effects(flow: Workflow) -> None:
     """Add a step whose effect is repeated under its key, and one whose effect a person must look at."""
 
-    @flow.step(effects="apply_side_effect", idempotency="{run_id}/deliver", after=["debug"])
+    @flow.step(effects="apply_side_effect", idempotency="{run_id}/deliver", idempotent=True, after=["debug"])
     async def deliver(stubborn: int, io: Io) -> str:
         await io.write_file("out.txt", f"{stubborn}\n")
         sent = await io.http("POST", f"{SITE}/deliver", json={"count": stubborn}, read=False)
@@ -219,5 +220,77 @@ def joined() -> ExecutionPlan:
     return ExecutionPlan("clashing", (*plan.states, last), edges)
 
 
-PLANS = {"completed": lambda: completed("2"), "failed": failed, "stopped": failed, "conflict": conflict, "joined": joined}
+def extended() -> ExecutionPlan:
+    """Return the plan of a run that grows: a state for each item, and a child run."""
+    flow = Workflow("growing", inputs=Inputs)
+    flow.key("total", merge="sum")
+
+    @flow.step(each="numbers", writes="texts", max_concurrency=2)
+    async def text(item: Any, index: int, io: Io) -> str:
+        return f"{index}: {item} {(await io.random_bytes(2)).hex()}"
+
+    @flow.step(child=CHILD, result="doubled")
+    def child(texts: list[str]) -> ChildInputs:
+        return {"number": len(texts)}
+
+    @flow.step(writes="total")
+    def first(child: int) -> int:
+        return child
+
+    @flow.step(writes="total")
+    def second(texts: list[str]) -> int:
+        return len(texts)
+
+    return flow.plan()
+
+
+class ChildInputs(TypedDict):
+    """What the child run is started with."""
+
+    number: int
+
+
+CHILD = Workflow("child", inputs=ChildInputs)
+
+
+@CHILD.step
+def doubled(number: int) -> int:
+    """Double it."""
+    return 2 * number
+
+
+def cancelled() -> ExecutionPlan:
+    """Return the plan of a run that asks what became of an effect and is never answered."""
+    flow = Workflow("given_up", inputs=Inputs)
+
+    @flow.step(effects="apply_side_effect", retry=Retry(attempts=2, delay=timedelta(0), jitter=0.0))
+    async def send(topic: str, io: Io) -> str:
+        return (await io.http("POST", f"{SITE}/down", json={"topic": topic})).text
+
+    @flow.step
+    def after(send: str) -> str:
+        return send
+
+    @flow.step(effects="apply_side_effect", reconcile=look, retry=Retry(attempts=2, delay=timedelta(0), jitter=0.0))
+    async def looked_up(topic: str, io: Io) -> str:
+        return (await io.http("POST", f"{SITE}/down", json={"looked": topic})).text
+
+    return flow.plan()
+
+
+async def look(effect: UnknownEffect, io: Io) -> Happened:
+    """Say that an effect happened."""
+    await io.http("GET", f"{SITE}/page")
+    return Happened({"status": 200, "body": {"encoding": "utf8", "data": effect.key}})
+
+
+PLANS = {
+    "completed": lambda: completed("2"),
+    "failed": failed,
+    "stopped": failed,
+    "conflict": conflict,
+    "joined": joined,
+    "extended": extended,
+    "cancelled": cancelled,
+}
 """Name of a log -> the plan it replays with."""

@@ -17,11 +17,13 @@ from durum.core import events as ev
 from durum.core.canonical import JsonObject, JsonValue, canonical_json, digest_bytes
 from durum.core.facts import KeyMaker, request_object
 from durum.core.failure import ErrorCategory, ErrorInfo, StateError
-from durum.core.manifest import BuildProvenance, RunManifest
+from durum.core.manifest import BuildProvenance, Parent, RunManifest
 from durum.core.payload import encode_payload
-from durum.core.plan import ExecutionPlan, shape_bytes
+from durum.core.plan import ExecutionPlan, StateNode, shape_bytes
 from durum.core.tree import tree_of
+from durum.engine.delivery import deliver
 from durum.engine.engine import Engine, StartRun
+from durum.engine.inbox import Answer, Steer, message
 from durum.engine.transports import TransportRegistry
 from durum.errors import StoreUnavailableError, TransportError
 from durum.ports import StoredEvent
@@ -30,12 +32,13 @@ from durum.stores.sqlite_file import open_database
 from durum.testing.clock import ManualClock
 from durum.testing.entropy import SeededEntropy
 from durum.testing.faulty import Fault, FaultyStore, failing
+from durum.workflow.authoring import Workflow
 from tests.golden import flow
 from tests.golden.reading import HERE, RUN, artifacts_text, log_text, summary_of
 
 if TYPE_CHECKING:
     from durum.core.config import RunConfig
-    from durum.core.fold import RunState
+    from durum.core.run_state import RunState
     from durum.engine.engine import Store
     from durum.ports import TransportCall
 
@@ -131,7 +134,15 @@ def undated(plan: ExecutionPlan) -> ExecutionPlan:
         msgspec.structs.replace(state, node=None if state.node is None else msgspec.structs.replace(state.node, digest=None))
         for state in plan.states
     )
-    return ExecutionPlan(plan.op_id, states, plan.edges, plan.merges)
+    return msgspec.structs.replace(plan, states=tuple(map(_undated_items, states)))
+
+
+def _undated_items(state: StateNode) -> StateNode:
+    if state.node is None or state.node.each is None:
+        return state
+    body = tuple(msgspec.structs.replace(node, digest=None) for node in state.node.each.body)
+    each = msgspec.structs.replace(state.node.each, body=body)
+    return msgspec.structs.replace(state, node=msgspec.structs.replace(state.node, each=each))
 
 
 def manifest_of(plan: ExecutionPlan, config: RunConfig) -> RunManifest:
@@ -162,7 +173,17 @@ def manifest_of(plan: ExecutionPlan, config: RunConfig) -> RunManifest:
 def engine(store: Store, world: World, entropy: SeededEntropy) -> Engine:
     """Return an engine that reaches the scripted world only."""
     registry = TransportRegistry(dict.fromkeys(("http", "exec", "file"), lambda: world))
-    return Engine(store, registry, world.clock, entropy)
+    return Engine(store, registry, world.clock, entropy, starter=child_of)
+
+
+def child_of(
+    code: object, run_id: str, inputs: JsonObject, config: RunConfig, parent: Parent
+) -> tuple[StartRun, TransportRegistry]:
+    """Return what the child is started from."""
+    assert isinstance(code, Workflow)
+    plan = undated(code.plan())
+    manifest = msgspec.structs.replace(manifest_of(plan, config), parent=parent)
+    return StartRun(run_id, manifest, plan, inputs), TransportRegistry({})
 
 
 async def run_once(plan: ExecutionPlan, config: RunConfig) -> MemoryBackend:
@@ -187,9 +208,23 @@ async def run_with_a_crash() -> MemoryBackend:
     world.clock.advance(60_000)
     second = worker(backend, "writer000002")
     state: RunState = await engine(second, world, entropy).resume(RUN, after)
-    assert state.paused is not None
+    (gate,) = state.gates.values()
     world.clock.advance(3_600_000)
-    await engine(second, world, entropy).resume(RUN, after, repeat=state.paused.effect_key)
+    answer = Answer(gate=gate.gate, digest=gate.digest, answer={"happened": False}, actor="ann", reason="nobody got it")
+    assert await deliver(second, world.clock, message(RUN, "answer", answer))
+    await engine(second, world, entropy).resume(RUN, after)
+    return backend
+
+
+async def run_given_up() -> MemoryBackend:
+    """Drive a run to a question, pause it, let it go on, and cancel it."""
+    backend, world, entropy = MemoryBackend(), World(), SeededEntropy(1)
+    plan = undated(flow.cancelled())
+    store = worker(backend, "writer000001")
+    await engine(store, world, entropy).start(StartRun(RUN, manifest_of(plan, flow.CONFIG), plan, flow.CONTEXT))
+    assert await deliver(store, world.clock, message(RUN, "pause", Steer(actor="ann", reason="to look")))
+    await engine(store, world, entropy).resume(RUN, plan, "bob")
+    assert await deliver(store, world.clock, message(RUN, "cancel", Steer(actor="ann", reason="given up")))
     return backend
 
 
@@ -202,6 +237,8 @@ async def runs() -> dict[str, MemoryBackend]:
         "stopped": await run_once(flow.failed(), stopping),
         "conflict": await run_once(flow.conflict(), flow.CONFIG),
         "joined": await run_once(flow.joined(), flow.CONFIG),
+        "extended": await run_once(flow.extended(), flow.CONFIG),
+        "cancelled": await run_given_up(),
     }
 
 

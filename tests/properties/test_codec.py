@@ -32,9 +32,13 @@ INFOS = st.builds(
     ErrorInfo, category=st.sampled_from(ErrorCategory), code=SEGMENTS, details=RAW, message=TEXT, retryable=st.booleans()
 )
 ERRORS = st.builds(StateError, INFOS, st.none() | STATES)
-OPS = st.sampled_from(["set", "delete", "append"])
+OPS = st.sampled_from(["set", "delete", "append", "reduce"])
 WRITES = st.none() | st.lists(st.builds(ev.Write, KEYS, RAW, OPS), max_size=4).map(tuple)
 SMALL = st.integers(0, 2**31)
+RUNS = st.uuids().map(str)
+GATE_FIELDS = st.builds(
+    ev.GateField, help=TEXT, name=TEXT, required=st.booleans(), type=st.sampled_from(["boolean", "text", "number", "json"])
+)
 EVENTS: dict[str, st.SearchStrategy[ev.Event]] = {
     "run.started": st.builds(ev.RunStarted, initial_snapshot_id=DIGESTS, manifest_id=DIGESTS, op_id=SEGMENTS, plan_id=DIGESTS),
     "state.entered": st.builds(ev.StateEntered, attempt=SMALL, base_snapshot_id=DIGESTS, state_id=STATES),
@@ -58,6 +62,7 @@ EVENTS: dict[str, st.SearchStrategy[ev.Event]] = {
     ),
     "fact.recorded": st.builds(
         ev.FactRecorded,
+        artifact_ids=st.lists(DIGESTS, max_size=2).map(tuple),
         begun=SMALL,
         key=FACT_KEYS,
         namespace=TEXT,
@@ -69,8 +74,47 @@ EVENTS: dict[str, st.SearchStrategy[ev.Event]] = {
     "effect.intended": st.builds(ev.EffectIntended, effect_key=TEXT, key=FACT_KEYS, namespace=TEXT, request_id=DIGESTS),
     "domain": st.builds(ev.DomainEvent, name=TEXT, payload=RAW, payload_ref=st.none() | DIGESTS),
     "code.changed": st.builds(ev.CodeChanged, plan_id=DIGESTS, steps=st.lists(STATES, max_size=3).map(tuple)),
-    "run.paused": st.builds(ev.RunPaused, detail=TEXT, effect_key=TEXT, reason=TEXT, state_id=STATES),
-    "run.resumed": st.builds(ev.RunResumed, decision=st.just("repeat"), effect_key=TEXT),
+    "effect.settled": st.builds(
+        ev.EffectSettled,
+        effect_key=TEXT,
+        happened=st.booleans(),
+        payload_id=st.none() | DIGESTS,
+        request_id=DIGESTS,
+        source=st.sampled_from(["answer", "reconcile"]),
+    ),
+    "plan.extended": st.builds(ev.PlanExtended, count=SMALL, rule=st.just("each"), state_id=STATES),
+    "gate.opened": st.builds(
+        ev.GateOpened,
+        digest=DIGESTS,
+        fields=st.lists(GATE_FIELDS, max_size=3).map(tuple),
+        gate=TEXT,
+        gate_kind=st.just("unknown_effect"),
+        prompt=TEXT,
+        request_id=DIGESTS,
+        state_id=STATES,
+        subject=TEXT,
+    ),
+    "gate.answered": st.builds(
+        ev.GateAnswered, actor=TEXT, answer=RAW, answer_ref=st.none() | DIGESTS, digest=DIGESTS, gate=TEXT, reason=TEXT
+    ),
+    "child.spawned": st.builds(
+        ev.ChildSpawned,
+        child_run_id=RUNS,
+        depth=st.integers(1, 20),
+        inputs_id=DIGESTS,
+        key=TEXT,
+        op_id=st.just("child"),
+        state_id=STATES,
+    ),
+    "child.completed": st.builds(
+        ev.ChildCompleted,
+        child_run_id=RUNS,
+        final_snapshot_id=st.none() | DIGESTS,
+        status=st.sampled_from(sorted(ev.TERMINAL_STATUSES)),
+    ),
+    "cancel.requested": st.builds(ev.CancelRequested, actor=TEXT, reason=TEXT),
+    "run.paused": st.builds(ev.RunPaused, actor=TEXT, reason=TEXT),
+    "run.resumed": st.builds(ev.RunResumed, actor=TEXT),
     "run.completed": st.builds(
         ev.RunCompleted,
         error=st.none() | ERRORS,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from functools import reduce
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hypothesis import given, settings
@@ -28,6 +29,7 @@ class Step(NamedTuple):
     deps: frozenset[int]
     sets: dict[str, int | None]  # None deletes
     appends: int
+    gives: int | None  # what it contributes to the keys with reducers
     fails: int  # attempts that fail before it succeeds; 9: for good
     tagged: bool
 
@@ -40,7 +42,8 @@ def plans(draw: st.DrawFn) -> list[Step]:
         deps = draw(st.frozensets(st.integers(0, number - 1), max_size=3)) if number else frozenset()
         sets = draw(st.dictionaries(st.sampled_from(KEYS), st.sampled_from([0, 1, 2, None]), max_size=2))
         fails = draw(st.sampled_from([0, 0, 0, 0, 1, 2, 9]))
-        steps.append(Step(deps, sets, draw(st.integers(0, 2)), fails, draw(st.integers(0, 7)) == 0))
+        gives = draw(st.none() | st.integers(0, 9))
+        steps.append(Step(deps, sets, draw(st.integers(0, 2)), gives, fails, draw(st.integers(0, 7)) == 0))
     return steps
 
 
@@ -90,12 +93,21 @@ def built(steps: list[Step], chance: random.Random, seen: dict[int, Any]) -> Exe
                 else:
                     ctx.write(key, value)
             ctx.append("log", [f"{number}.{place}" for place in range(step.appends)])
+            if step.gives is not None:
+                ctx.write("trail", "overwritten")
+                for key, given in (("total", step.gives), ("all", [step.gives]), ("trail", step.gives)):
+                    ctx.write(key, given)
 
         return Does(act, tags=("skip",) if step.tagged else ())
 
     states = {f"s{number}": state_of(number, step) for number, step in enumerate(steps)}
     edges = {f"s{number}": " ".join(f"s{dep}" for dep in sorted(step.deps)) for number, step in enumerate(steps)}
-    return plan_of(states, edges, {"log": "append"})
+    return plan_of(states, edges, {"log": "append", "total": "sum", "all": "union", "trail": trail})
+
+
+def trail(old: Any, new: Any) -> Any:
+    """Tell every order of contributions from every other."""
+    return ((old or 0) * 31 + new + 1) % 1_000_003
 
 
 def config(room: int) -> RunConfig:
@@ -123,7 +135,7 @@ def test_finish_order_and_room_change_nothing(steps: list[Step], seed: int, room
 
 
 class Model:
-    """What the documentation says of joins, as directly as it can be written: only ancestry counts."""
+    """What the documentation says of joins, as directly as it can be written: ancestry counts, and the plan's order."""
 
     def __init__(self, steps: list[Step]) -> None:
         self.steps = steps
@@ -131,10 +143,14 @@ class Model:
         for step in steps:
             self.ancestors.append(set(step.deps).union(*(self.ancestors[dep] for dep in step.deps)))
         self.completed: set[int] = set()
+        self.orders: dict[
+            int, list[int]
+        ] = {}  # state -> the completed states up to it, in the order their writes came together
         self.status: dict[int, str] = {}
         for number in range(len(steps)):
             self.status[number] = self._decide(number)
             if self.status[number] == "completed":
+                self.orders[number] = [*self.order(self.ancestors[number]), number]
                 self.completed.add(number)
 
     def _decide(self, number: int) -> str:
@@ -144,6 +160,13 @@ class Model:
         if step.tagged:
             return "skipped"
         return "failed" if step.fails > 2 or self.context(self.ancestors[number]) is None else "completed"
+
+    def order(self, members: set[int]) -> list[int]:
+        """Return the completed ones of some states and all before them, as a join of them brings their writes together."""
+        done = members & self.completed
+        last = [one for one in sorted(done) if not any(one in self.ancestors[other] for other in done)]
+        start = self.orders[last[0]] if last else []
+        return [*start, *sorted(done - set(start))]  # every state comes after its dependencies by number, too
 
     def context(self, members: set[int]) -> dict[str, Any] | None:
         """Return the context after some states and all before them, None if two of them conflict."""
@@ -157,14 +180,13 @@ class Model:
                 return None
             if values:
                 found[key] = values.pop()
-        log = sorted(f"{number}.{place}" for number in done for place in range(self.steps[number].appends))
-        return {key: value for key, value in found.items() if value is not None} | {"log": ["given", *log]}
-
-
-def sorted_log(context: dict[str, Any]) -> dict[str, Any]:
-    """Return a context with its log in the model's order."""
-    first, *rest = context["log"]
-    return {**context, "log": [first, *sorted(rest)]}
+        order = self.order(members)
+        log = [f"{number}.{place}" for number in order for place in range(self.steps[number].appends)]
+        merged: dict[str, Any] = {"log": ["given", *log]}
+        given = [gives for number in order if (gives := self.steps[number].gives) is not None]
+        if given:
+            merged |= {"total": sum(given), "all": list(dict.fromkeys(given)), "trail": reduce(trail, given, None)}
+        return {key: value for key, value in found.items() if value is not None} | merged
 
 
 @settings(max_examples=60, deadline=None)
@@ -176,10 +198,10 @@ def test_every_state_sees_what_its_ancestors_wrote(steps: list[Step], seed: int)
     expected = {f"s{number}": status.replace("upstream", "skipped") for number, status in model.status.items()}
     assert real.statuses() == expected
     for number, context in seen.items():
-        assert sorted_log(context) == model.context(model.ancestors[number])
+        assert context == model.context(model.ancestors[number])
     final = model.context(set(range(len(steps))))
     assert (real.status == "completed") == (final is not None and "failed" not in expected.values())
     if final is None:
         assert real.summary["error"]["code"] == "context_conflict" or "failed" in expected.values()
     else:
-        assert sorted_log(real.context) == final
+        assert real.context == final

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import durum
+from durum import Io, TransportError, Workflow
 from durum.engine import recorder
 from durum.errors import StoreUnavailableError
 from durum.stores.sqlite import SqliteStore
 from durum.testing.conformance.contract import RUN, begun, chained, named, present
+from durum.testing.conformance.streams import pieces
 from tests.engine.small_run import Drive, Outside
 from tests.engine.test_recorder_faults import EFFECTS, check
 
@@ -91,6 +94,51 @@ def test_nothing_acknowledged_is_lost_on_a_full_disk(disk: Path, size: int) -> N
         await store.close()
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("size", [100_000, DISK_BYTES, 4 * DISK_BYTES])
+def test_a_stream_that_does_not_fit_leaves_nothing(disk: Path, size: int) -> None:
+    """The error is clear, nothing of it has a name or takes room, and with room the same bytes are stored."""
+
+    async def scenario() -> None:
+        store = SqliteStore(disk / "durum.db")
+        head = await begun(store, b"1")
+        fill(disk, 90_000)
+        free = shutil.disk_usage(disk).free
+        with pytest.raises(StoreUnavailableError, match=FULL):
+            await store.put_stream("other", pieces(bytes(size)))
+        assert not await store.exists(named(bytes(size)).id)
+        assert [path for path in (disk / "durum.db.artifacts").rglob("*") if path.is_file()] == []
+        assert shutil.disk_usage(disk).free > free - 20_000  # folders
+        assert await store.append(RUN, 1, head.epoch, chained(head.hash, 2, b"2")) == 2
+        make_room(disk)
+        if size < DISK_BYTES:
+            stored = await store.put_stream("other", pieces(bytes(size)))
+            assert await store.get(stored.id) == bytes(size)
+        await store.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_step_whose_file_does_not_fit_goes_on(disk: Path, tmp_path: Path) -> None:
+    """The failure is on record, worth a retry, and the run is whole; its store has room for that."""
+    (tmp_path / "file").write_bytes(bytes(2 * DISK_BYTES))
+    flow = Workflow("full")
+
+    @flow.step
+    async def told(io: Io) -> list[object]:
+        try:
+            return [(await io.store_file(tmp_path / "file")).size]
+        except TransportError as error:
+            return [error.transport_code, error.retryable, "No space left" in error.message]
+
+    with durum.open(f"sqlite:///{disk}/durum.db") as service:
+        summary = service.start(flow)
+        run_id = str(summary["run_id"])
+        assert service.context(run_id, "told") == ["store_unavailable", True, True]
+        assert service.verify(run_id).first_bad is None
+        assert service.replay(run_id, "reproduce", flow).divergence is None
+    assert [path for path in (disk / "durum.db.artifacts").rglob("*") if path.is_file()] == []
 
 
 def test_a_store_is_not_half_made_on_a_full_disk(disk: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from durum.stores.memory import MemoryBackend
 from durum.testing.conformance import StoreConformance
-from tests.testing import broken_contents, broken_owners
+from tests.testing import broken_contents, broken_owners, broken_streams
 from tests.testing.broken_stores import BROKEN, BrokenStore
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def test_every_fault_is_found(kind: type[BrokenStore]) -> None:
 
 def test_the_broken_stores_are_all_here() -> None:
     """Each module of them was loaded."""
-    assert {broken_contents.__name__, broken_owners.__name__} < {kind.__module__ for kind in BROKEN}
+    assert {broken_contents.__name__, broken_owners.__name__, broken_streams.__name__} < {kind.__module__ for kind in BROKEN}
 
 
 def test_every_test_can_fail() -> None:

@@ -10,6 +10,7 @@ from durum.errors import StoreUnavailableError
 from durum.ports import Message
 from durum.stores.memory import MemoryStore
 from durum.testing.conformance.contract import RUN, named, opening
+from durum.testing.conformance.streams import pieces
 from durum.testing.faulty import Fault, FaultyStore, failing
 
 
@@ -28,6 +29,7 @@ def test_every_method_can_fail_before_or_after_it_is_done() -> None:
         for call in (
             store.append(RUN, 0, 1, opening(b"1")),
             store.put(artifact),
+            store.put_stream("other", pieces(b"streamed")),
             store.send(message),
             store.release(RUN, 1),
             store.head(RUN),
@@ -36,16 +38,18 @@ def test_every_method_can_fail_before_or_after_it_is_done() -> None:
             store.inbox(RUN),
             store.is_alive(store.worker),
             store.exists(artifact.id),
+            anext(store.chunks(artifact.id)),
         ):
             with pytest.raises(StoreUnavailableError, match="planned to fail"):
                 await call
-        assert sum(store.calls.values()) == 11
+        assert sum(store.calls.values()) == 13
         head = await inner.head(RUN)
         assert head is not None
-        return [head.seq, head.owner is None, await inner.exists(artifact.id), len(await inner.inbox(RUN))]
+        stored = [await inner.exists(each.id) for each in (artifact, named(b"streamed"))]
+        return [head.seq, head.owner is None, stored, len(await inner.inbox(RUN))]
 
-    assert asyncio.run(scenario(Fault.NOT_DONE)) == [0, False, False, 0]
-    assert asyncio.run(scenario(Fault.NOT_ACKNOWLEDGED)) == [1, True, True, 1]
+    assert asyncio.run(scenario(Fault.NOT_DONE)) == [0, False, [False, False], 0]
+    assert asyncio.run(scenario(Fault.NOT_ACKNOWLEDGED)) == [1, True, [True, True], 1]
 
 
 def test_a_plan_names_the_calls_that_fail() -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from durum.errors import TransportError
 from durum.transports.exec import ExecTransport
+from tests.transports.no_store import NoStore
 
 if TYPE_CHECKING:
     from durum.core.canonical import JsonObject, JsonValue
@@ -23,7 +24,7 @@ MIB = 1024 * 1024
 
 
 @dataclass(frozen=True)
-class Call:
+class Call(NoStore):
     """A call with an optional effect key and its secrets."""
 
     effect_key: str | None = None

@@ -15,6 +15,7 @@ import pytest
 
 from durum.errors import TransportError
 from durum.transports.http import HttpTransport
+from tests.transports.no_store import NoStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +27,7 @@ LOOPBACK_2 = pytest.mark.skipif(sys.platform != "linux", reason="only Linux answ
 
 
 @dataclass(frozen=True)
-class Call:
+class Call(NoStore):
     """A call with an optional effect key and one secret."""
 
     effect_key: str | None = None
@@ -53,6 +54,7 @@ class Answer:
     status: int = 200
     body: bytes = b""
     headers: list[tuple[str, str]] = field(default_factory=list)
+    bare: bool = False  # without the Server and Date headers that come by themselves
 
 
 class Server(ThreadingHTTPServer):
@@ -70,6 +72,10 @@ class Server(ThreadingHTTPServer):
         self.port = self.server_address[1]
         self.origin = f"http://[{address}]:{self.port}" if ":" in address else f"http://{address}:{self.port}"
 
+    def answer(self, path: str) -> Answer:
+        """Return the answer to the request that was seen last."""
+        return self.answers.get(path, Answer(404))
+
 
 class Handler(BaseHTTPRequestHandler):
     """Serves one connection."""
@@ -85,8 +91,8 @@ class Handler(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         body = self.rfile.read(int(headers.get("content-length", "0")))
         self.server.seen.append(Seen(self.command, self.path, headers, body))
-        answer = self.server.answers.get(self.path, Answer(404))
-        self.send_response(answer.status)
+        answer = self.server.answer(self.path)
+        (self.send_response_only if answer.bare else self.send_response)(answer.status)
         for name, value in answer.headers:
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(answer.body)))

@@ -19,6 +19,7 @@ import pytest
 from durum.core.payload import encode_payload
 from durum.errors import TransportError
 from durum.transports.file import FileTransport
+from tests.transports.no_store import NoStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +30,7 @@ MIB = 1024 * 1024
 SIZES = [0, 1, MIB, MIB + 1, 5 * MIB]  # above 1 MiB a thread writes
 
 
-class Call:
+class Call(NoStore):
     """A call with an effect key and no secrets."""
 
     effect_key: str | None = "key"

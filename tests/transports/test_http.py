@@ -148,7 +148,30 @@ def drip(connection: socket.socket) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("then", [until_closed, drip])
+def drip_headers(connection: socket.socket) -> None:
+    """Send a header that never ends, a byte at a time."""
+    connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+    while True:
+        connection.sendall(b"x")
+        time.sleep(0.02)
+
+
+def promise(connection: socket.socket) -> None:
+    """Send interim responses, and never the one they announce."""
+    while True:
+        connection.sendall(b"HTTP/1.1 103 Early Hints\r\nX: y\r\n\r\n" * 100)
+        time.sleep(0.001)
+
+
+def drip_gzip(connection: socket.socket) -> None:
+    """Send the start of a gzip body, and then its file name without end."""
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + b"\x1f\x8b\x08\x08\0\0\0\0\0\0")
+    while True:
+        connection.sendall(b"x")
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("then", [until_closed, drip, drip_headers, promise, drip_gzip])
 def test_the_time_limit_is_for_the_whole_exchange(then: Callable[[socket.socket], None]) -> None:
     """A server that says nothing, or little all the time, is given up after the limit; the request may have been seen."""
     start = time.monotonic()
@@ -183,6 +206,37 @@ def test_too_large_a_body_is_given_up() -> None:
         error = failure(transport(server.origin), server.origin, max_body_bytes=MIB)
     assert (error.transport_code, error.retryable) == ("http_too_large", False)
     assert error.details == {"status": 200, "request_sent": True}
+
+
+@pytest.mark.parametrize("piece", [b"X-Header: y\r\n", b"X-" + b"y" * 1000, b" folded\r\n"])
+def test_headers_without_end_are_given_up(piece: bytes) -> None:
+    """Many headers, one long one or one long line of them: a server cannot fill the memory before the body."""
+
+    def flood(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nX: y\r\n")
+        for _ in range(100):
+            connection.sendall(piece * (MIB // len(piece)))
+        raise AssertionError("a hundred megabytes were read")
+
+    with RawServer(flood) as server:
+        error = failure(transport(server.origin), server.origin)
+    assert (error.transport_code, error.details) == ("http_connection_lost", {"request_sent": True})
+
+
+@pytest.mark.parametrize("more", [b"x", gzip.compress(b"", mtime=0), b"\x00"], ids=["name", "members", "padding"])
+def test_a_gzip_body_that_unpacks_to_nothing_is_given_up(more: bytes) -> None:
+    """An endless name, endless empty members and endless padding are a body too large, though there is no content."""
+    start = b"\x1f\x8b\x08\x08\0\0\0\0\0\0" if more == b"x" else gzip.compress(b"")
+
+    def flood(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + start)
+        for _ in range(1000):
+            connection.sendall(more * (MIB // len(more)))
+        raise AssertionError("a gigabyte was read")
+
+    with RawServer(flood) as server:
+        error = failure(transport(server.origin), server.origin, max_body_bytes=1000)
+    assert error.transport_code == "http_too_large"
 
 
 def test_a_gzip_bomb_is_given_up(server: Server) -> None:

@@ -21,6 +21,7 @@ PUBLIC = [
 ]
 REFUSED = [
     *("127.0.0.1", "127.255.0.1", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "169.254.169.254", "100.64.0.1"),
+    "168.63.129.16",  # Azure's own address inside its machines
     *(
         "0.0.0.0",  # noqa: S104 - nothing is bound
         "0.1.2.3",
@@ -121,6 +122,10 @@ def test_a_name_without_address_may_be_tried_again(answer: Any) -> None:
         ("::1", "::1", 80, True),
         ("[::1]", "::1", 80, True),
         ("[::1]:81", "::1", 81, True),
+        ("[0:0::1]:81", "::1", 81, True),
+        ("::1", "0:0:0:0:0:0:0:1", 80, True),
+        ("xn--bcher-kva.test", "xn--bcher-kva.test", 80, True),
+        ("127.0.0.1", "::ffff:127.0.0.1", 80, False),
         ("[::1]:81", "::1", 80, False),
     ],
 )
@@ -133,7 +138,20 @@ def test_private_hosts_are_matched_exactly(entry: str, host: str, port: int, *, 
         assert refused(guard, host, port).transport_code == "address_refused"
 
 
-@pytest.mark.parametrize("entries", ["db.test", [""], ["http://db.test"], ["db.test:"], ["db.test:x"], [":80"], ["db.test/x"]])
+WRONG_ENTRIES = [
+    "http://db.test",
+    "db.test:",
+    "db.test:x",
+    ":80",
+    "db.test/x",
+    "*",
+    "*.db.test",
+    "10.0.0.0/8",
+    "b\u00fccher.test",
+]
+
+
+@pytest.mark.parametrize("entries", ["db.test", [""], ["u@db.test"], ["db test"], *[[entry] for entry in WRONG_ENTRIES]])
 def test_wrong_entries_are_refused(entries: Any) -> None:
     """A list that could not match anything, or would match by accident, is an error at once."""
     with pytest.raises(ConfigError):

@@ -10,6 +10,7 @@ import pytest
 
 from durum.errors import TransportError
 from durum.transports.http_request import HttpRequest, parse_request
+from tests.transports.no_store import NoStore
 
 if TYPE_CHECKING:
     from durum.core.canonical import JsonObject
@@ -18,7 +19,7 @@ URL = "https://api.test/v1"
 
 
 @dataclass(frozen=True)
-class Call:
+class Call(NoStore):
     """A call that knows one secret."""
 
     effect_key: str | None = None
@@ -192,6 +193,20 @@ def test_credentials_stay_with_their_origin(location: str, *, kept: bool) -> Non
     following = parse(headers={**given, "X": "y"}).redirected(307, location)
     assert ({"authorization", "cookie", "x-key"} & set(headers(following)) != set()) is kept
     assert headers(following)["x"] == "y"
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        *((name, False) for name in ("X-Api-Key", "Private-Token", "X-Auth-User", "X-Vault-Secret", "X-Session-Id", "Cookie2")),
+        *((name, True) for name in ("Idempotency-Key", "Accept", "Content-Language", "If-Match", "X-Plain")),
+    ],
+)
+def test_headers_whose_names_speak_of_credentials_stay_too(name: str, *, kept: bool) -> None:
+    """A token that was written out is no less one; what steers the request goes along."""
+    following = parse(headers={name: "x"}).redirected(307, "https://evil.test/")
+    assert (name.lower() in headers(following)) is kept
+    assert name.lower() in headers(parse(headers={name: "x"}).redirected(307, "/same"))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 
 from durum.errors import TransportError
 from durum.transports.request import Fields
+from tests.transports.no_store import NoStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Call:
+class Call(NoStore):
     """A call that knows two secrets."""
 
     effect_key: str | None = None

@@ -26,6 +26,7 @@ from durum import (
     StateNode,
     StateOutcome,
     StepError,
+    StoredFile,
     TransportError,
     Watcher,
     Workflow,
@@ -70,6 +71,8 @@ flow = Workflow(
     "typed", version="2", inputs=Given, exec=["git"], private_hosts=["localhost:1"], transports={"station": Station}
 )
 flow.key("trail", merge="append")
+flow.key("least", merge="min")
+flow.key("own", merge=lambda old, new: [old, new])
 
 
 @flow.step
@@ -105,6 +108,10 @@ async def publish(trail: list[Found], io: Io) -> str:
     assert_type(response.json(), JsonValue)
     assert_type(await io.read_file("a"), bytes)
     await io.write_file("b", "text")
+    assert_type(await io.store_file("a", max_bytes=1), StoredFile)
+    async for chunk in io.chunks(StoredFile("0" * 64, 0)):
+        assert_type(chunk, bytes)
+    await io.write_file("b", StoredFile("0" * 64, 0))
     assert_type(await io.call("station", {"city": "x"}, fact_key="k", keep="run", read=True), JsonValue)
     assert_type(await io.call(IoCall("station", {"city": "x"})), IoResult)
     assert_type(await io.now(), datetime)
@@ -146,7 +153,7 @@ def decorated_functions_stay_what_they_are() -> None:
     configured()  # type: ignore[call-arg]
     flow.step(retries=3)  # type: ignore[call-overload]
     flow.step(effects="none")  # type: ignore[call-overload]
-    flow.key("x", merge="last")  # type: ignore[arg-type]
+    flow.key("x", merge="add")  # type: ignore[arg-type]
 
 
 def the_service_answers_in_json() -> None:
@@ -161,6 +168,7 @@ def the_service_answers_in_json() -> None:
         assert_type(service.runs(), list[dict[str, JsonValue]])
         assert_type(service.context(run_id, "trail", at=3), JsonValue)
         assert_type(service.artifact("0" * 64), bytes)
+        service.write_artifact("0" * 64, print)
         assert_type(service.replay(run_id, "reproduce", flow), ReplayResult)
         assert_type(service.verify(run_id, "0" * 64), VerifyResult)
         service.start(plan)

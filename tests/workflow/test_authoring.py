@@ -196,7 +196,7 @@ def test_forgotten_annotations_and_methods_are_recognised() -> None:
         (lambda: _after(areas), "step step waits for 'areas', which is no step declared before it"),
         (lambda: _after(3), "step step waits for 3, which is no step declared before it"),
         (lambda: Workflow("flow").key("a b", merge="append"), "'a b' is no context key"),
-        (lambda: Workflow("flow").key("a", merge="add"), "key a cannot merge by 'add'; use 'append' or 'error'"),  # type: ignore[arg-type]
+        (lambda: Workflow("flow").key("a", merge="add"), "key a cannot merge by 'add'; use 'append', "),  # type: ignore[arg-type]
         (lambda: _merging("commit").plan(), "key 'commit' is declared, but no step writes it; did you mean 'commits'?"),
         (lambda: Workflow("flow", exec="git"), "exec and private_hosts are lists of texts, such as exec=['git']"),
         (lambda: Workflow("flow", exec=[3]), "exec and private_hosts are lists of texts"),  # type: ignore[list-item]
@@ -249,8 +249,7 @@ def test_a_cycle_is_named_and_an_empty_workflow_told_so() -> None:
     with pytest.raises(CircularDependencyError) as caught:
         _bare(first, second).plan()
     assert set(caught.value.cycle) == {"flow.first.main", "flow.second.main"}
-    with pytest.raises(CircularDependencyError, match=r"flow\.alone\.main -> flow\.alone\.main"):
-        _bare(alone).plan()
+    assert refused(_bare(alone).plan) == "step alone asks for 'alone', which it writes itself; give writes= another key"
     with pytest.raises(EmptyPlanError, match="add at least one step"):
         Workflow("flow").plan()
 

@@ -2,64 +2,42 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import contextvars
 import os
-import tempfile
-import threading
-import time
-import uuid
-from concurrent.futures import Future
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
-
-import msgspec
+from functools import cache
+from typing import TYPE_CHECKING, Self
 
 from durum.app import wiring
-from durum.app.provenance import code_folder, provenance
-from durum.app.targets import configured_targets, load_target, load_workflows
-from durum.core.canonical import canonical_json, digest, digest_bytes, normalized
-from durum.core.config import RunConfig
-from durum.core.ids import ArtifactId, ContextKey, RunId
-from durum.core.manifest import RunManifest
-from durum.core.plan import ExecutionPlan, shape_bytes
+from durum.app.blocking import wait
+from durum.app.follower import Follower
+from durum.app.invocation import Invocation, child_code, invocation, start_run
+from durum.app.invocation_key import check_key, refuse_other_body, run_id_of, start_once
+from durum.app.lookup import find_run
+from durum.app.run_code import Code, code_of
+from durum.app.steering import Steering, actor_or_user
+from durum.app.targets import load_target
+from durum.core.ids import ArtifactId, RunId
 from durum.core.replay import Divergence
-from durum.core.secrets import refuse_secrets
+from durum.core.run_plan import RunPlan
 from durum.engine.artifacts import ArtifactReader
-from durum.engine.engine import Engine, StartRun, Store, Watcher
+from durum.engine.engine import Engine, Store, Watcher
 from durum.engine.logs import add_place_to_records
 from durum.engine.recovery import LoadedRun, load_run
 from durum.engine.snapshots import Snapshots
 from durum.engine.system import SystemClock, SystemEntropy
-from durum.errors import (
-    ConfigError,
-    CorruptionError,
-    InvalidIdError,
-    NotFoundError,
-    RunExistsError,
-    RunOwnedError,
-    StoreUnavailableError,
-    TargetError,
-)
+from durum.errors import ConfigError, CorruptionError, InvalidIdError, NotFoundError
 from durum.history import views
 from durum.history.replay import ReplayResult, check_decisions, reproduce
 from durum.history.verify import VerifyResult, verify
-from durum.workflow.authoring import Workflow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from durum.core.canonical import JsonObject, JsonValue
+    from durum.core.config import RunConfig
+    from durum.engine.stop import Stop
     from durum.ports import Clock, Entropy, Head
-
-T = TypeVar("T")
-Code = Workflow | ExecutionPlan | str
-
-_SHORTEST_PREFIX = 4
-_ATTACH_TRIES = 100
-_ATTACH_SECONDS = 0.02
-_LS_HINT = "list the runs of this store with: durum ls"
+    from durum.workflow.authoring import Workflow
 
 
 class Durum:
@@ -80,7 +58,7 @@ class Durum:
 
     def close(self) -> None:
         """Close the store and give up what this process owns."""
-        _wait(self._store.close())
+        wait(self._store.close())
 
     # --- driving ----------------------------------------------------------------------------------------------------
 
@@ -95,50 +73,61 @@ class Durum:
         config: RunConfig | None = None,
         on_started: Callable[[str], None] | None = None,
         watcher: Watcher | None = None,
+        stop: Stop | None = None,
     ) -> JsonObject:
         """Start a run and drive it until it ends or parks; return its summary.
 
-        ``texts``: input values were typed, convert them. ``key``: an invocation key; the same key finds the run it started
-        before and returns it as it stands, with ``attached`` true.
+        ``texts``: input values were typed, convert them. ``key``: an invocation key; the same key finds the run of this
+        workflow it started before and returns it as it stands, with ``attached`` true, without driving it.
 
         Raises:
             InvalidInputError, RunExistsError, TargetError, WorkflowDefinitionError, PlanValidationError.
+            KeyReusedError: the key was used with other inputs, another version or other settings.
         """
-        workflow, plan = _resolve(code)
-        context = _plain_context(inputs or {}) if workflow is None else workflow.parse_inputs(inputs or {}, texts=texts)
-        identity = self._new_id(run_id, key, plan)
-        if key is not None and self._is_begun(identity):
-            return self._attached(identity)
-        manifest = self._manifest(workflow, plan, context, config or RunConfig())
-        run = StartRun(identity, manifest, plan, context)
-        engine = self._engine(workflow, watcher)
+        asked = invocation(code, inputs, config, texts=texts)
+        identity = self._identity(run_id, key, asked.plan.op_id)
+        if key is not None and self._is_begun(identity):  # before anything is made for a run that will not be
+            return self._attached(identity, asked)
+        run = start_run(identity, asked)
+        engine = self._engine(asked.workflow, watcher, stop)
         started = None if on_started is None else (lambda: on_started(identity))
-        try:
-            _wait(engine.start(run, started))
-        except (RunExistsError, RunOwnedError):
-            if key is None:
-                raise
-            return self._attached(identity)  # another process was faster with the same key
+        if key is None:
+            wait(engine.start(run, started))
+        elif not wait(start_once(self._store, identity, lambda: engine.start(run, started))):
+            return self._attached(identity, asked)
         return self.show(identity)
+
+    def _identity(self, run_id: str | None, key: str | None, op_id: str) -> str:
+        if key is not None:
+            check_key(key)
+            if run_id is not None:
+                raise ConfigError("a run id and an invocation key both choose the run's id; give one of them")
+            return run_id_of(key, op_id)
+        if run_id is not None:
+            return str(RunId.parse(run_id))
+        return str(RunId.new(self._clock.now_ms(), self._entropy.random_bytes(10)))
 
     def _is_begun(self, run_id: str) -> bool:
         """Tell whether a run has a first event; one whose process died before that may be started again."""
-        head = _wait(self._store.head(run_id))
+        head = wait(self._store.head(run_id))
         return head is not None and head.seq > 0
 
-    def _attached(self, run_id: str) -> JsonObject:
-        for _ in range(_ATTACH_TRIES):
-            if self._is_begun(run_id):
-                break
-            time.sleep(_ATTACH_SECONDS)  # whoever claimed it is about to append its first event
+    def _attached(self, run_id: str, asked: Invocation) -> JsonObject:
+        refuse_other_body(self._load(run_id), asked)
         return {**self.show(run_id), "attached": True}
 
     def resume(
-        self, run_id: str, code: Code | None = None, *, repeat: str | None = None, watcher: Watcher | None = None
+        self,
+        run_id: str,
+        code: Code | None = None,
+        *,
+        actor: str | None = None,
+        watcher: Watcher | None = None,
+        stop: Stop | None = None,
     ) -> JsonObject:
         """Drive a run on; ``code`` None looks in ``[tool.durum] workflows`` of the working directory's pyproject.toml.
 
-        ``repeat`` is the key of the effect the run is paused for: someone looked and lets it be tried again.
+        A paused run goes on on the word of ``actor``, default: the user of this process.
 
         Raises:
             NotFoundError, RunOwnedError, PlanChangedError, TargetError.
@@ -146,55 +135,55 @@ class Durum:
         run = self._load(run_id)
         if run.state.over:
             return self.show(run.state.run_id)
-        workflow, plan = self._code_for(run, code)
-        _wait(self._engine(workflow, watcher).resume(run.state.run_id, plan, repeat))
+        workflow, plan = code_of(run, code, "resume")
+        engine = self._engine(workflow, watcher, stop)
+        wait(engine.resume(run.state.run_id, plan, actor_or_user(actor)))
         return self.show(run.state.run_id)
 
-    def _engine(self, workflow: Workflow | None, watcher: Watcher | None) -> Engine:
+    def _engine(self, workflow: Workflow | None, watcher: Watcher | None, stop: Stop | None) -> Engine:
         add_place_to_records()
-        return Engine(self._store, wiring.transports(workflow), self._clock, self._entropy, watcher)
+        transports = wiring.transports(workflow)
+        return Engine(self._store, transports, self._clock, self._entropy, watcher, cache(child_code), stop=stop)
 
-    def _new_id(self, run_id: str | None, key: str | None, plan: ExecutionPlan) -> str:
-        if run_id is not None:
-            identity = str(RunId.parse(run_id))
-            if self._is_begun(identity):
-                raise RunExistsError(identity)
-            return identity
-        if key == "":
-            raise ConfigError("the invocation key is empty; give each job a key of its own, or none")
-        if key is not None:  # only the digest of the key is in the id; the key itself is stored nowhere
-            return str(uuid.uuid5(uuid.NAMESPACE_OID, digest({"key": key, "op_id": plan.op_id})))
-        return str(RunId.new(self._clock.now_ms(), self._entropy.random_bytes(10)))
+    # --- steering ---------------------------------------------------------------------------------------------------
 
-    @staticmethod
-    def _manifest(workflow: Workflow | None, plan: ExecutionPlan, context: JsonObject, config: RunConfig) -> RunManifest:
-        shape = plan.shape
-        allow = {} if workflow is None else {"exec": workflow.commands, "private_hosts": workflow.private_hosts}
-        return RunManifest(
-            op_id=plan.op_id,
-            op_version="1" if workflow is None else workflow.version,
-            input_params=msgspec.Raw(canonical_json(context)),
-            run_config=config,
-            build=provenance(shape, code_folder(plan)),
-            plan_id=digest_bytes(shape_bytes(shape)),
-            allow=allow,
-        )
+    def gates(self, run_id: str | None = None) -> list[JsonObject]:
+        """Return what waits for an answer: of one run, or of all of them."""
+        ids = [head.run_id for head in wait(self._store.heads())] if run_id is None else [self._find(run_id)]
+        rows: list[JsonObject] = []
+        for identity in ids:
+            with contextlib.suppress(*(() if run_id else (CorruptionError,))):  # a damaged run must not hide the others
+                rows += views.gates(wait(load_run(self._store, self._reader, identity)))
+        return rows
 
-    def _code_for(self, run: LoadedRun, code: Code | None, verb: str = "resume") -> tuple[Workflow | None, ExecutionPlan]:
-        """Return the code of a run: only what a person named is looked at; the stored op id just selects among it."""
-        run_id, op_id = run.state.run_id, run.state.plan.op_id
-        if isinstance(code, Workflow | ExecutionPlan):
-            return _resolve(code)
-        named: Sequence[str] = configured_targets() if code is None else (code,)
-        if not named:
-            raise TargetError(op_id, f"no code was named for this run; name its file: durum {verb} {run_id} --with FILE.py")
-        found: list[Workflow] = [flow for target in named for flow in load_workflows(target).values() if flow.name == op_id]
-        if not found:
-            places = ", ".join(named)
-            raise TargetError(places, f"it holds no workflow {op_id}; name its file: durum {verb} {run_id} --with FILE.py")
-        exact = [flow for flow in found if flow.version == run.manifest.op_version]
-        workflow = (exact or found)[0]
-        return workflow, workflow.plan()
+    def answer(
+        self, run_id: str, gate: str, fields: Mapping[str, object], *, actor: str | None = None, reason: str = ""
+    ) -> JsonObject:
+        """Answer a gate, named as ``NAME@DIGEST``, for the answer counts only for what was shown; return the run's summary.
+
+        Raises:
+            NotFoundError, AnswerError, RunOverError.
+        """
+        identity = self._find(run_id)
+        wait(self._steering.answer(identity, gate, fields, actor_or_user(actor), reason))
+        return self.show(identity)
+
+    def cancel(self, run_id: str, *, actor: str | None = None, reason: str = "") -> JsonObject:
+        """End a run: whoever drives it cancels what is under way; ``RunOverError`` if it is over."""
+        return self._steer(run_id, "cancel", actor, reason)
+
+    def pause(self, run_id: str, *, actor: str | None = None, reason: str = "") -> JsonObject:
+        """Let a run stop at its next boundary, until it is resumed; ``RunOverError`` if it is over."""
+        return self._steer(run_id, "pause", actor, reason)
+
+    def _steer(self, run_id: str, word: str, actor: str | None, reason: str) -> JsonObject:
+        identity = self._find(run_id)
+        wait(self._steering.steer(identity, word, actor_or_user(actor), reason))
+        return self.show(identity)
+
+    @property
+    def _steering(self) -> Steering:
+        return Steering(self._store, self._reader, self._clock)
 
     # --- looking ----------------------------------------------------------------------------------------------------
 
@@ -204,7 +193,7 @@ class Durum:
         async def read() -> list[JsonObject]:
             return [await self._listed(head) for head in await self._store.heads()]
 
-        return _wait(read())
+        return wait(read())
 
     async def _listed(self, head: Head) -> JsonObject:
         try:
@@ -214,13 +203,21 @@ class Durum:
 
     def show(self, run_id: str) -> JsonObject:
         """Return a run's summary."""
-        return _wait(self._summary(self._find(run_id)))
+        return wait(self._summary(self._find(run_id)))
 
     async def _summary(self, run_id: str) -> JsonObject:
         run = await load_run(self._store, self._reader, run_id)
         head = await self._store.head(run_id)
         alive = head is not None and head.owner is not None and await self._store.is_alive(head.owner)
-        return views.summary(run, owner_alive=alive)
+        rests = views.rests_on_children(run.state) and not alive
+        below = [await self._status(child) for child in run.state.children] if rests else []
+        return views.summary(run, owner_alive=alive, below=below)
+
+    async def _status(self, run_id: str) -> str:
+        try:
+            return str((await self._summary(run_id))["status"])
+        except (CorruptionError, NotFoundError):  # it cannot be read, or has not begun
+            return views.INTERRUPTED
 
     def states(self, run_id: str) -> list[JsonObject]:
         """Return every state of a run."""
@@ -229,6 +226,10 @@ class Durum:
     def events(self, run_id: str, from_seq: int = 1) -> list[JsonObject]:
         """Return a run's envelopes from ``from_seq`` on."""
         return [views.envelope_json(envelope) for envelope in self._load(run_id).envelopes if envelope.seq >= from_seq]
+
+    def follow(self, run_id: str, from_seq: int = 1) -> Follower:
+        """Return what reads on in a run's log while it grows."""
+        return Follower(self._store, self._find(run_id), from_seq)
 
     def context(self, run_id: str, key: str | None = None, *, at: int | None = None) -> JsonValue:
         """Return the context, or one key of it, now or as of event ``at``."""
@@ -247,7 +248,7 @@ class Durum:
                 known = ", ".join(item.key for item in tree.entries()) or "none"
                 raise NotFoundError("context key", key, f"there are: {known}"[:500]) from None
 
-        return _wait(read())
+        return wait(read())
 
     def facts(self, run_id: str) -> list[JsonObject]:
         """Return every recorded fact of a run."""
@@ -255,7 +256,16 @@ class Durum:
 
     def artifact(self, artifact_id: str) -> bytes:
         """Return an artifact's bytes."""
-        return _wait(self._reader.get(ArtifactId(artifact_id)))
+        return wait(self._reader.get(ArtifactId(artifact_id)))
+
+    def write_artifact(self, artifact_id: str, write: Callable[[bytes], object]) -> None:
+        """Hand an artifact's bytes to ``write`` piece by piece, in bounded memory whatever its size."""
+
+        async def pass_on() -> None:
+            async for chunk in self._reader.chunks(ArtifactId(artifact_id)):
+                write(chunk)
+
+        wait(pass_on())
 
     def graph(self, run_or_target: str) -> list[JsonObject]:
         """Return the plan of a run (with statuses) or of a TARGET, by waves."""
@@ -279,42 +289,27 @@ class Durum:
             return ReplayResult(mode, None, 0, 0, Divergence("record", None, None, bad.seq, f"{bad.what}: {bad.reason}"))
         run = self._load(run_id)
         if mode == "reproduce":
-            _, plan = self._code_for(run, code, "replay")
-            return _wait(reproduce(run, plan, self._reader, watch))
+            _, plan = code_of(run, code, "replay")
+            return wait(reproduce(run, plan, self._reader, watch))
         final = None if run.state.completed is None else run.state.completed.final_snapshot_id
         return ReplayResult(mode, final, 0, 0, check_decisions(run))
 
     def verify(self, run_id: str, head: str | None = None) -> VerifyResult:
         """Check that a run's record is whole, and that the head someone kept is still in it."""
-        return _wait(verify(self._store, ArtifactReader(self._store), self._find(run_id), head))
+        return wait(verify(self._store, ArtifactReader(self._store), self._find(run_id), head))
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def _find(self, run_id: str) -> str:
-        """Return a run's full id; a unique beginning of it will do."""
-        text = run_id.lower()
-        try:
-            return str(RunId.parse(text))
-        except InvalidIdError:
-            matches = [
-                head.run_id
-                for head in _wait(self._store.heads())
-                if len(text) >= _SHORTEST_PREFIX and head.run_id.startswith(text)
-            ]
-            if len(matches) == 1:
-                return matches[0]
-            if matches:
-                raise NotFoundError("single run", run_id, f"{len(matches)} runs begin so; type more of it") from None
-            short = f"a beginning needs {_SHORTEST_PREFIX} characters or more; " if len(text) < _SHORTEST_PREFIX else ""
-            raise NotFoundError("run", run_id, short + _LS_HINT) from None
+        return wait(find_run(self._store, run_id))
 
     def _load(self, run_id: str) -> LoadedRun:
-        return _wait(load_run(self._store, self._reader, self._find(run_id)))
+        return wait(load_run(self._store, self._reader, self._find(run_id)))
 
 
 def graph_of(target: str) -> list[JsonObject]:
     """Return the plan of a TARGET by waves."""
-    return views.graph(load_target(target).plan().shape)
+    return views.graph(RunPlan(load_target(target).plan().shape))
 
 
 def store_url(url: str | None = None) -> str:
@@ -325,71 +320,3 @@ def store_url(url: str | None = None) -> str:
 def open_store(url: str | None = None, *, create: bool = True) -> Durum:
     """Open a store by URL; None takes the one ``store_url`` names."""
     return Durum(store_url(url), create=create)
-
-
-def probe_store(url: str) -> JsonObject:
-    """Try a store of its own beside the one ``url`` names, remove it, and say what it is made of; the named one is not touched.
-
-    Raises:
-        ConfigError, StoreUnavailableError.
-    """
-    path = wiring.store_path(url)
-    place = next(folder for folder in path.absolute().parents if folder.exists())
-    from durum.stores.sqlite_file import SCHEMA_VERSION, open_database  # noqa: PLC0415
-
-    try:
-        with tempfile.TemporaryDirectory(prefix=".durum-doctor-", dir=place) as folder:
-            connection = open_database(Path(folder) / "probe.db", create=True)
-            (version,) = connection.execute("SELECT sqlite_version()").fetchone()
-            connection.close()
-    except OSError as error:
-        raise StoreUnavailableError(str(path), f"{error.strerror or error}; choose another place with --store") from error
-    return {"path": str(path), "folder": str(place), "sqlite_version": version, "schema_version": SCHEMA_VERSION}
-
-
-def _plain_context(values: Mapping[str, object]) -> JsonObject:
-    """Return the initial context of a bare plan: any keys, JSON values without secrets."""
-    context: JsonObject = {str(ContextKey(key)): normalized(value) for key, value in values.items()}
-    refuse_secrets("the initial context", canonical_json(context))
-    return context
-
-
-def _resolve(code: Code) -> tuple[Workflow | None, ExecutionPlan]:
-    if isinstance(code, ExecutionPlan):
-        return None, code
-    workflow = load_target(code) if isinstance(code, str) else code
-    return workflow, workflow.plan()
-
-
-def _wait(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end from blocking code, inside a running loop too (in a thread of its own)."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(work)
-    done: Future[T] = Future()
-    under_way: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = []
-
-    async def main() -> T:
-        task = asyncio.current_task()
-        assert task is not None
-        under_way.append((asyncio.get_running_loop(), task))
-        return await work
-
-    def run() -> None:
-        try:
-            done.set_result(asyncio.run(main()))
-        except BaseException as error:  # noqa: BLE001 - carried over to the caller's thread
-            done.set_exception(error)
-
-    thread = threading.Thread(target=contextvars.copy_context().run, args=(run,), name="durum")
-    thread.start()
-    try:
-        return done.result()
-    except KeyboardInterrupt:  # a notebook's stop button: end the run as Ctrl-C does elsewhere, do not leave it behind
-        with contextlib.suppress(RuntimeError):  # the loop may be closed already
-            for loop, task in under_way:
-                loop.call_soon_threadsafe(task.cancel)
-        raise
-    finally:
-        thread.join()

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import tempfile
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from durum.engine.transports import TransportRegistry
-from durum.errors import ConfigError
+from durum.errors import ConfigError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from durum.core.canonical import JsonObject
     from durum.engine.engine import Store
     from durum.ports import Transport
     from durum.workflow.authoring import Workflow
 
 DEFAULT_STORE = "sqlite:///.durum/durum.db"
 _SQLITE = "sqlite:///"
-_IDEMPOTENT = frozenset({"file"})  # writing the same bytes to the same path twice is the same effect
 
 
 def store_path(url: str) -> Path:
@@ -45,6 +46,26 @@ def open_store(url: str, *, create: bool) -> Store:
     return SqliteStore(path, create=create)
 
 
+def probe_store(url: str) -> JsonObject:
+    """Try a store of its own beside the one ``url`` names, remove it, and say what it is made of; the named one is not touched.
+
+    Raises:
+        ConfigError, StoreUnavailableError.
+    """
+    path = store_path(url)
+    place = next(folder for folder in path.absolute().parents if folder.exists())
+    from durum.stores.sqlite_file import SCHEMA_VERSION, open_database  # noqa: PLC0415
+
+    try:
+        with tempfile.TemporaryDirectory(prefix=".durum-doctor-", dir=place) as folder:
+            connection = open_database(Path(folder) / "probe.db", create=True)
+            (version,) = connection.execute("SELECT sqlite_version()").fetchone()
+            connection.close()
+    except OSError as error:
+        raise StoreUnavailableError(str(path), f"{error.strerror or error}; choose another place with --store") from error
+    return {"path": str(path), "folder": str(place), "sqlite_version": version, "schema_version": SCHEMA_VERSION}
+
+
 def transports(workflow: Workflow | None) -> TransportRegistry:
     """Return the transports of a workflow; each is made, and its library loaded, at its first live call."""
     commands = () if workflow is None else workflow.commands
@@ -56,7 +77,7 @@ def transports(workflow: Workflow | None) -> TransportRegistry:
     }
     if workflow is not None:
         factories |= workflow.transports
-    return TransportRegistry(factories, _IDEMPOTENT)
+    return TransportRegistry(factories)
 
 
 def _exec(commands: tuple[str, ...]) -> Transport:

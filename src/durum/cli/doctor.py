@@ -68,7 +68,8 @@ def _machine() -> Iterator[Check]:
 
 def _store(session: Session) -> Iterator[Check]:
     """Check where the store is or would be, then the store itself."""
-    from durum.app.service import probe_store, store_url
+    from durum.app.service import store_url
+    from durum.app.wiring import probe_store
     from durum.errors import DurumError
 
     url = store_url(session.store)

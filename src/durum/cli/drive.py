@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from durum.cli.outcome import Outcome, resume_command
-from durum.cli.verb import ExitCode, Session, verb
+from durum.cli.next_steps import resume_command
+from durum.cli.outcome import Outcome
+from durum.cli.verb import Session, verb
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from durum.app.service import Durum
     from durum.cli.progress import Progress
+    from durum.cli.signals import Signals
     from durum.cli.streams import Streams
     from durum.core.canonical import JsonObject
     from durum.core.events import Envelope
@@ -44,6 +45,7 @@ def run(  # noqa: PLR0913, PLR0917 - the options of a run
 ) -> int:
     """Start a run and drive it until it ends or parks."""
     from durum.cli.inputs import read_inputs
+    from durum.cli.signals import Signals
     from durum.core.config import RunConfig
 
     _check_identity(run_id, key)
@@ -55,19 +57,29 @@ def run(  # noqa: PLR0913, PLR0917 - the options of a run
 
     def go(driving: _Drive) -> JsonObject:
         return driving.service.start(
-            workflow, inputs, texts=True, run_id=run_id, key=key, config=config, watcher=driving.watcher
+            workflow,
+            inputs,
+            texts=True,
+            run_id=run_id,
+            key=key,
+            config=config,
+            watcher=driving.watcher,
+            stop=driving.signals.stop,
         )
 
-    with session.open(create=True) as service:
-        return _Drive(session, service, target).drive(go)
+    with Signals(session.streams) as signals, session.open(create=True) as service:
+        return _Drive(session, service, signals, target).drive(go)
 
 
 def _check_identity(run_id: str | None, key: str | None) -> None:
+    from durum.app.invocation_key import check_key
     from durum.core.ids import RunId
     from durum.errors import ConfigError
 
     if run_id is not None and key is not None:
         raise ConfigError("--run-id and --key both choose the run's id; give one of them")
+    if key is not None:
+        check_key(key)
     if run_id is not None:
         RunId.parse(run_id)
 
@@ -91,26 +103,26 @@ def resume(
         str | None,
         typer.Option("--with", metavar="TARGET", help="Where its code is; default: [tool.durum] workflows of pyproject.toml."),
     ] = None,
-    repeat: Annotated[
-        str | None, typer.Option(metavar="EFFECT", help="Try this effect again: you looked, and it did not happen.")
-    ] = None,
+    as_: Annotated[str | None, typer.Option("--as", metavar="ACTOR", help="Who lets a paused run go on; default: you.")] = None,
 ) -> int:
-    """Drive a run on until it ends or parks."""
+    """Drive a run on until it ends or parks; a paused one goes on."""
+    from durum.cli.signals import Signals
 
     def go(driving: _Drive) -> JsonObject:
-        return driving.service.resume(run, with_, repeat=repeat, watcher=driving.watcher)
+        return driving.service.resume(run, with_, actor=as_, watcher=driving.watcher, stop=driving.signals.stop)
 
-    with session.open() as service:
-        return _Drive(session, service, with_).drive(go)
+    with Signals(session.streams) as signals, session.open() as service:
+        return _Drive(session, service, signals, with_).drive(go)
 
 
 class _Drive:
     """One run under way in this process."""
 
-    def __init__(self, session: Session, service: Durum, target: str | None) -> None:
+    def __init__(self, session: Session, service: Durum, signals: Signals, target: str | None) -> None:
         from durum.engine.engine import Watcher
 
         self.service = service
+        self.signals = signals
         self.watcher = Watcher(self._event, self._message)
         self._session = session
         self._target = target
@@ -123,10 +135,6 @@ class _Drive:
 
         try:
             summary = self._go(go)
-        except KeyboardInterrupt:
-            if self._run_id is None:
-                return ExitCode.INTERRUPTED
-            summary = self.service.show(self._run_id)
         except WorldError:
             if self._run_id is not None:
                 again = resume_command(self._session, self._run_id, self._target)
@@ -134,13 +142,16 @@ class _Drive:
             raise
         if self._run_id is None:  # nothing was left to do
             self._print_id(str(summary["run_id"]))
-        outcome = Outcome(self._session, summary, self._target)
+        if summary.get("attached"):
+            self._session.streams.note("attached: this key started the run before; it is shown as it stands and was not driven")
+        outcome = Outcome(self._session, self.service, summary, self._target)
         with contextlib.suppress(BrokenPipeError):
             outcome.print()
         return outcome.code
 
     def _go(self, go: Callable[[_Drive], JsonObject]) -> JsonObject:
-        with self._session.streams.aside(), _sigterm_interrupts():
+        with self._session.streams.aside():
+            self.signals.armed = True
             try:
                 return go(self)
             finally:
@@ -159,24 +170,12 @@ class _Drive:
     def _event(self, envelope: Envelope) -> None:
         if self._run_id is None:
             self._announce(envelope.run_id)
+        elif envelope.event.kind == "plan.extended":
+            self._progress.grow(self.service.states(envelope.run_id))
         self._progress.event(envelope)
 
     def _message(self, state_id: str, text: str) -> None:
         self._progress.message(state_id, text)
-
-
-@contextlib.contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    """Let SIGTERM end a run as Ctrl-C does: what is under way is given up, the log closed, the run handed back."""
-    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    interrupt = signal.getsignal(signal.SIGINT)
-    if interrupt is signal.SIG_IGN:  # a shell starts background jobs so; then SIGTERM would be ignored as well
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-        signal.signal(signal.SIGINT, interrupt)
 
 
 def progress_for(streams: Streams, *, plain: bool) -> Progress:

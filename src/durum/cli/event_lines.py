@@ -8,7 +8,8 @@ import msgspec
 from rich.text import Text
 
 from durum.cli.render import width_of
-from durum.cli.words import failure_text, number_in, one_line, span, step_name, time_of_day
+from durum.cli.words import count, failure_text, number_in, one_line, span, state_name, step_name, time_of_day
+from durum.core.gates import SHOWN_DIGITS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,7 +27,15 @@ _STYLES = {
     "effect.intended": "magenta",
     "fact.recorded": "blue",
     "domain": "cyan",
+    "effect.settled": "magenta",
+    "plan.extended": "cyan",
+    "gate.opened": "magenta",
+    "gate.answered": "magenta",
+    "child.spawned": "cyan",
+    "child.completed": "cyan",
+    "cancel.requested": "magenta",
     "run.paused": "magenta",
+    "run.resumed": "magenta",
     "code.changed": "magenta",
 }
 _WIDEST_NAME = 28
@@ -35,15 +44,17 @@ _WIDEST_NAME = 28
 class EventLines:
     """Makes lines whose columns fit one run."""
 
-    def __init__(self, states: Sequence[str]) -> None:
-        self._width = min(_WIDEST_NAME, max((len(step_name(state)) for state in states), default=0))
+    def __init__(self, states: Sequence[JsonObject]) -> None:
+        self._names = {str(row["state_id"]): state_name(row) for row in states}
+        self._width = min(_WIDEST_NAME, max(map(len, self._names.values()), default=0))
 
     def line(self, envelope: JsonObject, streams: Streams) -> Text:
         """Return an event's line, cut to the window if there is one."""
         event = envelope["event"]
         assert isinstance(event, dict)
         kind = str(event["kind"])
-        state = "" if envelope["state_id"] is None else step_name(envelope["state_id"])
+        state_id = str(envelope["state_id"] or event.get("state_id") or "")
+        state = self._names.get(state_id) or (step_name(state_id) if state_id else "")
         text = Text.assemble(
             (f"{envelope['seq']:>5}  ", "dim"),
             (time_of_day(number_in(envelope["ts_millis"])) + "  ", "dim"),
@@ -84,6 +95,23 @@ def _retry(event: JsonObject) -> str:
     return f"attempt {number_in(event['attempt']) + 1} in {span(number_in(event['delay_ms']))}"
 
 
+def _settled(event: JsonObject) -> str:
+    return f"{'happened' if event['happened'] else 'did not happen'} ({event['source']})  {event['effect_key']}"
+
+
+def _opened(event: JsonObject) -> str:
+    return f"{event['gate']}@{str(event['digest'])[:SHOWN_DIGITS]}  {event['prompt']}"
+
+
+def _answered(event: JsonObject) -> str:
+    answer = "" if event.get("answer_ref") else "  " + _json(event["answer"])
+    return f"{event['gate']}@{str(event['digest'])[:SHOWN_DIGITS]}{answer}  {_by(event)}"
+
+
+def _by(event: JsonObject) -> str:
+    return f"by {event['actor']}" + (f": {event['reason']}" if event.get("reason") else "")
+
+
 def _anything(event: JsonObject) -> str:
     return _json({key: value for key, value in event.items() if key != "kind"})
 
@@ -99,7 +127,14 @@ _DETAILS: dict[str, Callable[[JsonObject], str]] = {
     "effect.intended": lambda event: f"{event['namespace']} {event['effect_key']}",
     "domain": lambda event: f"{event['name']} {_json(event['payload'])}",
     "code.changed": lambda event: ", ".join(map(step_name, event["steps"] if isinstance(event["steps"], list) else ())),
-    "run.paused": lambda event: f"{event['reason']}: {event['detail']}",
-    "run.resumed": lambda event: str(event["decision"]),
+    "effect.settled": _settled,
+    "plan.extended": lambda event: count(number_in(event["count"]), "item"),
+    "gate.opened": _opened,
+    "gate.answered": _answered,
+    "child.spawned": lambda event: f"{event['child_run_id']}  {event['op_id']}",
+    "child.completed": lambda event: f"{event['child_run_id']}  {event['status']}",
+    "cancel.requested": _by,
+    "run.paused": _by,
+    "run.resumed": _by,
     "run.completed": _completed,
 }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.core import TyperGroup
 
-from durum.cli import doctor, drive, evidence, look
+from durum.cli import doctor, drive, evidence, look, runs, steer
 from durum.cli.verb import DebugOption, ExitCode, JsonOption, Session, StoreOption
 
 if TYPE_CHECKING:
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 _EPILOG = "Exit codes: 0 success, 1 failed, 2 wrong call, 3 parked (resume it), 4 a check found something."
 _VERBS: dict[str, dict[str, Callable[..., int]]] = {
     "Drive": {"run": drive.run, "resume": drive.resume},
+    "Steer": {"gates": steer.gates, "answer": steer.answer, "cancel": steer.cancel, "pause": steer.pause},
     "Look": {
-        "ls": look.ls,
-        "show": look.show,
+        "ls": runs.ls,
+        "show": runs.show,
         "events": look.events,
         "context": look.context,
         "facts": look.facts,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console
@@ -10,7 +11,7 @@ from rich.text import Text
 from durum.cli.words import one_line, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from rich.console import RenderableType
 
@@ -24,6 +25,7 @@ STYLES = {
     "running": "cyan",
     "ready": "cyan",
     "waiting": "yellow",
+    "awaiting_answer": "magenta",
     "retrying": "yellow",
     "tried": "yellow",
     "interrupted": "yellow",
@@ -53,6 +55,7 @@ MARKS = {
     "interrupted": "‖",
     "paused": "‖",
     "waiting": "‖",
+    "awaiting_answer": "?",
     "warning": "!",
     "skipped": "-",
     "note": "·",
@@ -91,14 +94,15 @@ def rendered(streams: Streams, *items: RenderableType) -> str:
 
 def status_text(status: str) -> Text:
     """Return a status with its mark and colour."""
-    return Text(f"{MARKS.get(status, ' ')} {status}", STYLES.get(status, ""))
+    return Text(f"{MARKS.get(status, ' ')} {status.replace('_', ' ')}", STYLES.get(status, ""))
 
 
-def facts_of(heading: tuple[str, str] | Text, lines: Mapping[str, str]) -> list[Text]:
+def facts_of(heading: tuple[str, str] | Text, lines: Mapping[str, str] | Sequence[tuple[str, str]]) -> list[Text]:
     """Return a heading with labelled lines below; a line may be longer than the window, so that it can be copied whole."""
-    width = max([_LABEL_WIDTH, *(len(label) + 1 for label in lines)])
+    pairs = list(lines.items() if isinstance(lines, Mapping) else lines)
+    width = max([_LABEL_WIDTH, *(len(label) + 1 for label, _ in pairs)])
     first = heading if isinstance(heading, Text) else Text(heading[0], f"bold {heading[1]}".strip())
-    return [first, *(Text.assemble("  ", (label.ljust(width), "dim"), visible(value)) for label, value in lines.items())]
+    return [first, *(Text.assemble("  ", (label.ljust(width), "dim"), visible(value)) for label, value in pairs)]
 
 
 def table(

@@ -26,6 +26,7 @@ class Streams:
             self._data.reconfigure(errors="backslashreplace")
         self.data_is_terminal = self._data.isatty()
         self.notes_are_terminal = self.notes.isatty()
+        self.can_ask = self.notes_are_terminal and sys.stdin is not None and sys.stdin.isatty()
 
     def data(self, text: str) -> None:
         """Write lines of data."""
@@ -44,6 +45,12 @@ class Streams:
         with contextlib.suppress(OSError), _last_words(self.notes):
             self.notes.write(text + "\n")
             self.notes.flush()
+
+    def ask(self, question: str) -> str:
+        """Return the line a person types at the terminal; nothing at its end."""
+        self.notes.write(question)
+        self.notes.flush()
+        return sys.stdin.readline().strip()
 
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:

@@ -76,7 +76,10 @@ class Session:
             self.streams.data("\n".join(msgspec.json.encode(value).decode() for value in values))
 
     def fail(self, code: str, message: str, exit_code: ExitCode) -> int:
-        """Say what went wrong, on one line, and return the exit code."""
+        """Say what went wrong, on one line, and return the exit code; what people typed may hold a secret."""
+        from durum.core.secrets import redact_text
+
+        message = redact_text(message)
         self.streams.note(f"{self._label('error:')} {one_line(message)}")
         if self.json:
             error: JsonObject = {"code": code, "message": message}
@@ -109,7 +112,9 @@ class Session:
         if self.debug:
             import traceback
 
-            self.streams.note("".join(traceback.format_exception(error)).rstrip())
+            from durum.core.secrets import redact_text
+
+            self.streams.note(redact_text("".join(traceback.format_exception(error)).rstrip()))
         return self.fail(code, message, exit_code)
 
 

@@ -8,7 +8,9 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from durum.core.canonical import JsonValue
+    from collections.abc import Sequence
+
+    from durum.core.canonical import JsonObject, JsonValue
 
 _SECOND_MS = 1000
 _MINUTE_MS = 60 * _SECOND_MS
@@ -23,6 +25,8 @@ SKIPPED = {
     "fail_fast": "the run stopped at the first failure",
 }
 _SAYS_ENOUGH = frozenset({"step_raised", "step_failed"})  # codes that add nothing to their message
+_ITEM = re.compile(r"\.i(0|[1-9][0-9]*)(?:__(\w+))?$")
+_SHORT_ID = 13  # a UUIDv7's moment of birth
 
 
 def visible(text: str) -> str:
@@ -71,8 +75,8 @@ def ago(ms: int) -> str:
 
 
 def count(number: int, noun: str) -> str:
-    """Return a number with its noun: ``1 event``, ``2 events``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    """Return a number with its noun: ``1 event``, ``2,000 events``."""
+    return f"{number} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def number_in(value: JsonValue) -> int:
@@ -81,9 +85,25 @@ def number_in(value: JsonValue) -> int:
 
 
 def step_name(state_id: object) -> str:
-    """Return the part of a state id that tells states of one run apart: ``demo.fetch.main`` is ``fetch``."""
+    """Return what tells states of one run apart: ``demo.fetch.main`` is ``fetch``, ``demo.fetch.i3`` is ``fetch[3]``."""
     _, _, rest = str(state_id).partition(".")
+    item = _ITEM.search(rest)
+    if item is not None:
+        return f"{rest[: item.start()]}[{item[1]}]" + (f".{item[2]}" if item[2] else "")
     return rest.removesuffix(".main") or str(state_id)
+
+
+def state_name(row: JsonObject) -> str:
+    """Return what people see of a state: its path where it has one, else what its id says."""
+    return str(row.get("path") or "") or step_name(row["state_id"])
+
+
+def short_ids(identities: Sequence[str]) -> dict[str, str]:
+    """Return for each id a beginning that no other shares."""
+    length = _SHORT_ID
+    while len({identity[:length] for identity in identities}) < len(set(identities)):
+        length += 1
+    return {identity: identity[:length] for identity in identities}
 
 
 def attempt_of(number: int, of: int) -> str:

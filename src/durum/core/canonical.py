@@ -12,6 +12,7 @@ import json
 import math
 import reprlib
 from itertools import chain
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
 import msgspec
@@ -44,10 +45,14 @@ _PLAIN_FLOAT_MIN: Final = 1e-4
 _PLAIN_FLOAT_END: Final = 9e15
 
 _TOO_DEEP: Final = f"the value nests too deep; {MAX_DEPTH} levels are allowed"
+_TOO_OFTEN: Final = "the value holds the same lists or objects so often that it would be too large; keep each of them once"
 _TOO_BIG: Final = "an integer is beyond 2**53 - 1, where doubles lose precision; pass it as text"
 
-# A batch this large is worth a look for shared containers, which could double its size at each level.
+# A batch that holds so many items is worth a look for shared containers, which could double its size at each level.
 _LARGE_BATCH: Final = 1000
+
+# Most items a value may hold over again by way of containers that stand in it more than once.
+_MAX_REPEATED: Final = 2_000_000
 
 # Every float that reads back as an integer beyond 2**53 - 1 is written with 16 digits or more.
 _DIGITS_TO_ZERO: Final = bytes(ord("0") if code in b"0123456789" else ord("x") for code in range(256))
@@ -63,6 +68,13 @@ _HINTS: Final = {
     "set": "use a sorted list",
     "frozenset": "use a sorted list",
     "Decimal": "use str() or float()",
+    "Fraction": "use str() or float()",
+    "complex": "use a list of two numbers",
+    "memoryview": "decode it, encode it as base64 text or keep it as an artifact",
+    "generator": "use a list",
+    "range": "use a list",
+    "deque": "use a list",
+    "ndarray": "use its tolist()",
     "UUID": "use str()",
     "PosixPath": "use str()",
 }
@@ -142,7 +154,7 @@ def _is_plain(value: _Unchecked) -> bool:
         batch = [item for item in items if type(item) in _NESTING]
         if not batch:
             return True
-        if len(batch) > _LARGE_BATCH and len(set(map(id, batch))) < len(batch):
+        if sum(map(len, batch)) > _LARGE_BATCH and len(set(map(id, batch))) < len(batch):
             return False
     return False
 
@@ -191,25 +203,55 @@ def _float_is_plain(number: float) -> bool:
 
 def _slow(value: object) -> bytes:
     try:
-        return _encode_as_is(_copy(value, None, ()))
+        return _encode_as_is(_Copier().copy(value, None, ()))
     except RecursionError:
         pass
     raise CanonicalJsonError(_TOO_DEEP)
 
 
-def _copy(value: object, where: _Where, above: tuple[int, ...]) -> object:
-    """Copy ``value`` into what msgspec writes canonically as it is, or say what has no place in JSON."""
-    if value is None or isinstance(value, bool):
-        return value
-    if isinstance(value, str):
-        return _copy_str(value, where)
-    if isinstance(value, float):
-        return _copy_float(value, where)
-    if isinstance(value, int):
-        return _copy_int(value, where)
-    if isinstance(value, _CONTAINERS):
-        return _copy_container(value, where, above)
-    return _refuse_type(value, where)
+class _Copier:
+    """Copies a value into what msgspec writes canonically as it is, or says what has no place in JSON.
+
+    It goes by what a value is, not by what its class says: a subclass may lie about its items, its length or its class.
+    """
+
+    def __init__(self) -> None:
+        self._met: set[int] = set()
+        self._repeated = 0
+
+    def copy(self, value: object, where: _Where, above: tuple[int, ...]) -> object:
+        """Copy any value."""
+        kind = type(value)
+        if value is None or kind is bool:
+            return value
+        if issubclass(kind, str):
+            return _copy_str(value, where)  # type: ignore[arg-type]
+        if issubclass(kind, float):
+            return _copy_float(value, where)  # type: ignore[arg-type]
+        if issubclass(kind, int):
+            return _copy_int(value, where)  # type: ignore[arg-type]
+        if not issubclass(kind, _CONTAINERS):
+            return _refuse_type(value, where)
+        copied = self._container(value, where, above)  # type: ignore[arg-type]
+        if id(value) in self._met:
+            self._repeated += 1 + len(copied)
+            if self._repeated > _MAX_REPEATED:
+                _refuse(_TOO_OFTEN, where)
+        self._met.add(id(value))
+        return copied
+
+    def _container(
+        self, value: dict[Any, Any] | list[Any] | tuple[Any, ...], where: _Where, above: tuple[int, ...]
+    ) -> dict[str, object] | list[object]:
+        if id(value) in above:
+            _refuse("the value refers to itself", where)
+        if len(above) >= MAX_DEPTH:
+            _refuse(_TOO_DEEP, where)
+        above = (*above, id(value))
+        if issubclass(type(value), dict):
+            return {key: self.copy(item, (where, key), above) for key, item in _sorted_members(value, where)}  # type: ignore[arg-type]
+        kind: Any = list if issubclass(type(value), list) else tuple
+        return [self.copy(item, (where, index), above) for index, item in enumerate([*kind.__iter__(value)])]
 
 
 def _copy_str(value: str, where: _Where) -> str:
@@ -240,25 +282,16 @@ def _copy_float(value: float, where: _Where) -> float | msgspec.Raw:
     return msgspec.Raw(rfc8785.dumps(number))
 
 
-def _copy_container(value: dict[Any, Any] | list[Any] | tuple[Any, ...], where: _Where, above: tuple[int, ...]) -> object:
-    if id(value) in above:
-        _refuse("the value refers to itself", where)
-    if len(above) >= MAX_DEPTH:
-        _refuse(_TOO_DEEP, where)
-    above = (*above, id(value))
-    if isinstance(value, dict):
-        return {key: _copy(item, (where, key), above) for key, item in _sorted_members(value, where)}
-    return [_copy(item, (where, index), above) for index, item in enumerate(value)]
-
-
 def _sorted_members(value: dict[Any, Any], where: _Where) -> list[tuple[str, object]]:
-    if set(map(type, value)) == _STR and "".join(value).isascii():
-        return sorted(dict.items(value))
+    given = [*dict.items(value)]  # at once: another thread may change it meanwhile
+    keys = [key for key, _ in given]
+    if set(map(type, keys)) == _STR and "".join(keys).isascii():
+        return sorted(given, key=itemgetter(0))
     members: dict[str, object] = {}
-    for key, item in dict.items(value):
-        if not isinstance(key, str):
-            _refuse(f"the key {reprlib.repr(key)} is not text", where)
-        text = _copy_str(key, (where, key))
+    for key, item in given:
+        if not issubclass(type(key), str):
+            _refuse(f"the key {_shown(key)} is not text", where)
+        text = _copy_str(key, (where, str.__str__(key)))
         if text in members:
             _refuse(f"the key {reprlib.repr(text)} appears twice", where)
         members[text] = item
@@ -270,11 +303,19 @@ def _utf16_units(member: tuple[str, object]) -> bytes:
 
 
 def _refuse_type(value: object, where: _Where) -> NoReturn:
-    if isinstance(value, _DuplicateKey):
+    if type(value) is _DuplicateKey:
         _refuse(f"the key {reprlib.repr(value.key)} appears twice", where)
     name = type(value).__name__
     hint = _HINTS.get(name)
     _refuse(f"{name} is not a JSON type" + (f"; {hint}" if hint else ""), where)
+
+
+def _shown(key: object) -> str:
+    """Return a key that is no text as an error shows it; its class may be anyone's code, or be named like a builtin one."""
+    try:
+        return reprlib.repr(key)
+    except Exception:  # noqa: BLE001 - a key's own code
+        return f"of type {type(key).__name__}"
 
 
 def _refuse(reason: str, where: _Where) -> NoReturn:

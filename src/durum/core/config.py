@@ -64,7 +64,10 @@ EVENT_PROFILES = ("minimal", "normal", "verbose")
 
 
 class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Execution policy of one run. ``max_concurrency`` 1 is the seed's Sequential, more its FanOutJoin."""
+    """Execution policy of one run. ``max_concurrency`` 1 is the seed's Sequential, more its FanOutJoin.
+
+    An ``event_profile`` that is none of the three words is names of events: a misspelt one keeps only events of that name.
+    """
 
     io_mode: IoMode = IoMode.LIVE
     retry_policy: RetryPolicy = RetryPolicy()

@@ -10,7 +10,7 @@ from durum.core.config import RetryPolicy
 from durum.core.events import RunStatus, SkipReason
 
 if TYPE_CHECKING:
-    from durum.core.fold import RunState
+    from durum.core.run_state import RunState
 
 
 class EnterState(msgspec.Struct, frozen=True):
@@ -44,7 +44,7 @@ class WaitUntil(msgspec.Struct, frozen=True):
 
 
 class ParkRun(msgspec.Struct, frozen=True):
-    """Stop driving: a person must decide."""
+    """Stop driving: somebody must answer, or a child run must end."""
 
 
 class CompleteRun(msgspec.Struct, frozen=True):
@@ -60,6 +60,8 @@ def decide(state: RunState, now_ms: int) -> list[Command]:
     """Return what to do now. Costs what changed: only the queues kept by fold are read."""
     if state.over or state.started is None:
         return []
+    if state.cancelling is not None:
+        return [] if state.open else [CompleteRun(RunStatus.CANCELLED)]
     commands: list[Command] = [
         SkipState(position, reason, cause)
         for position, (reason, cause) in sorted(state.doomed.items())
@@ -89,13 +91,15 @@ def _entries(state: RunState, now_ms: int) -> list[Command]:
     due = [position for position in state.waiting if (state.states[position].due_ms or 0) <= now_ms]
     due = [position for position in due if position not in state.doomed]
     room = max(0, state.config.max_concurrency - len(state.open))
-    entered = sorted((*ready, *due)) if due else ready
+    entered = sorted((*ready, *due), key=state.plan.precedence) if due else ready
     return [EnterState(position, state.states[position].attempt + 1) for position in entered[:room]]
 
 
 def _rest(state: RunState) -> Command:
     if state.waiting:
         return WaitUntil(min(state.states[position].due_ms or 0 for position in state.waiting))
+    if state.children or state.gates:
+        return ParkRun()
     return CompleteRun(RunStatus.COMPLETED if state.failed is None else RunStatus.FAILED)
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from durum.core.canonical import decode_json, digest
-from durum.core.fold import StateStatus
+from durum.core.run_state import StateStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from durum.core.canonical import JsonObject
-    from durum.core.fold import Progress, RunState
+    from durum.core.run_plan import RunPlan
+    from durum.core.run_state import Progress, RunState
 
 
 def log_digest(state: RunState) -> str:
@@ -30,7 +33,18 @@ def semantic_digest(state: RunState) -> str:
         if progress.status in {StateStatus.COMPLETED, StateStatus.FAILED, StateStatus.SKIPPED}
     ]
     status = None if state.completed is None else state.completed.status.value
-    return digest({"states": sorted(settled, key=lambda meaning: str(meaning["state"])), "status": status})
+    meaning: JsonObject = {"states": [*sorted(settled, key=_state_of)], "status": status}
+    if plan.counts:
+        meaning["extensions"] = [[state_id, count] for state_id, count in sorted(_extensions(plan))]
+    return digest(meaning)
+
+
+def _extensions(plan: RunPlan) -> Iterable[tuple[str, int]]:
+    return ((plan.nodes[head].id, count) for head, count in plan.counts.items())
+
+
+def _state_of(meaning: JsonObject) -> str:
+    return str(meaning["state"])
 
 
 def _meaning(state_id: str, progress: Progress) -> JsonObject:

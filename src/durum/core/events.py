@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Literal
 import msgspec
 
 from durum.core.failure import StateError
-from durum.core.ids import ArtifactIdField, ContextKeyField, FactKeyField, OpIdField, StateIdField
+from durum.core.ids import ArtifactIdField, ContextKeyField, FactKeyField, OpIdField, RunIdField, StateIdField
 
 FACT_RECORDED = "fact_recorded"
 ARTIFACT_WRITTEN = "artifact_written"
@@ -27,7 +27,7 @@ INLINE_PAYLOAD_BYTES = 16 * 1024
 """Longest payload of a domain event that stands in the log; a longer one is an artifact. Kernel events stay under 32 KiB."""
 
 Attempt = Annotated[int, msgspec.Meta(ge=0)]
-WriteOp = Literal["set", "delete", "append"]
+WriteOp = Literal["set", "delete", "append", "reduce"]
 FactScope = Literal["run", "attempt"]
 FactOutcome = Literal["success", "error", "refused", "cancelled"]
 
@@ -91,7 +91,8 @@ class StateEntered(Event, frozen=True, kw_only=True):
 class Write(msgspec.Struct, frozen=True, array_like=True):
     """One key a state wrote. ``entry`` is its snapshot-tree entry as canonical JSON, ``null`` for a delete.
 
-    With ``op`` "append" the entry is that of the items added; the value they were added to is in the base snapshot.
+    With ``op`` "append" the entry is that of the items added, with "reduce" that of the contribution; the value they came to is
+    in the snapshots.
     """
 
     key: ContextKeyField
@@ -202,24 +203,118 @@ class CodeChanged(Event, frozen=True, kw_only=True):
     steps: tuple[StateIdField, ...]
 
 
-class RunPaused(Event, frozen=True, kw_only=True):
-    """The run waits for a person: ``detail`` says what must be decided of the effect ``effect_key``."""
+class EffectSettled(Event, frozen=True, kw_only=True):
+    """What became of an effect whose outcome was unknown; ``payload_id`` records its result if it happened.
 
-    kind = "run.paused"
+    ``request_id`` is the request it is settled for: the same effect with another request stays a question.
+    """
 
-    detail: str
+    kind = "effect.settled"
+
     effect_key: str
-    reason: str
+    happened: bool
+    payload_id: ArtifactIdField | None = None
+    request_id: ArtifactIdField
+    source: Literal["answer", "reconcile"]
+
+
+class PlanExtended(Event, frozen=True, kw_only=True):
+    """A state found what to run next: ``count`` items under the rule its node in the plan holds."""
+
+    kind = "plan.extended"
+
+    count: Annotated[int, msgspec.Meta(ge=0)]
+    rule: Literal["each"]
     state_id: StateIdField
 
 
+class GateField(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One field of a gate's answer; ``type`` is "boolean", "text", "number" or "json"."""
+
+    help: str
+    name: str
+    required: bool
+    type: Literal["boolean", "text", "number", "json"]
+
+
+class GateOpened(Event, frozen=True, kw_only=True):
+    """The state ``state_id`` waits for an answer. ``digest`` is that of what is shown, so an answer counts for just that.
+
+    ``subject`` is what the gate is about: for the kind "unknown_effect" the effect's key.
+    """
+
+    kind = "gate.opened"
+
+    digest: ArtifactIdField
+    fields: tuple[GateField, ...]
+    gate: str
+    gate_kind: Literal["unknown_effect"]
+    prompt: str
+    request_id: ArtifactIdField
+    state_id: StateIdField
+    subject: str
+
+
+class GateAnswered(Event, frozen=True, kw_only=True):
+    """Somebody answered a gate; the state behind it may go on."""
+
+    kind = "gate.answered"
+
+    actor: str
+    answer: msgspec.Raw  # JSON object; null if it stands in ``answer_ref``
+    answer_ref: ArtifactIdField | None = None
+    digest: ArtifactIdField
+    gate: str
+    reason: str = ""
+
+
+class ChildSpawned(Event, frozen=True, kw_only=True):
+    """A state started a run of its own; the state its node names waits for it to end."""
+
+    kind = "child.spawned"
+
+    child_run_id: RunIdField
+    depth: Annotated[int, msgspec.Meta(ge=1)]  # 1: its parent has no parent
+    inputs_id: ArtifactIdField
+    key: str  # with the parent's id it gives the child's
+    op_id: OpIdField
+    state_id: StateIdField
+
+
+class ChildCompleted(Event, frozen=True, kw_only=True):
+    """A child run is over, and what waited for it may go on."""
+
+    kind = "child.completed"
+
+    child_run_id: RunIdField
+    final_snapshot_id: ArtifactIdField | None = None
+    status: RunStatus
+
+
+class CancelRequested(Event, frozen=True, kw_only=True):
+    """Somebody wants the run to end: nothing more is entered, what is under way is cancelled."""
+
+    kind = "cancel.requested"
+
+    actor: str
+    reason: str = ""
+
+
+class RunPaused(Event, frozen=True, kw_only=True):
+    """Somebody wants the run to stop at its next boundary: nothing more is entered until it is resumed."""
+
+    kind = "run.paused"
+
+    actor: str
+    reason: str = ""
+
+
 class RunResumed(Event, frozen=True, kw_only=True):
-    """A person let the run go on; ``decision`` "repeat" lets the effect ``effect_key`` be tried again."""
+    """Somebody let a paused run go on."""
 
     kind = "run.resumed"
 
-    decision: Literal["repeat"]
-    effect_key: str
+    actor: str
 
 
 class RunCompleted(Event, frozen=True, kw_only=True):

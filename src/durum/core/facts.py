@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 DERIVED = "|"
 """Separates the parts of a derived key; explicit keys may not hold it, so the two kinds never meet."""
 
-ENGINE_NAMESPACES = frozenset({"clock", "random", "step", "value"})
+ENGINE_NAMESPACES = frozenset({"child", "clock", "random", "step", "value"})
 """Namespaces the engine answers itself; no transport may stand for one."""
 
 _NAMESPACE = re.compile(r"[\x21-\x7b\x7d\x7e]{1,64}\Z")
@@ -30,9 +30,11 @@ _NAMESPACE = re.compile(r"[\x21-\x7b\x7d\x7e]{1,64}\Z")
 
 def explicit_key(key: str) -> str:
     """Return an author's own fact key, checked."""
-    if DERIVED in key:
-        raise InvalidIdError("fact_key", key, f"without {DERIVED!r}, which marks derived keys")
-    return FactKey(key)
+    checked = FactKey(key)
+    if DERIVED in checked:
+        raise InvalidIdError("fact_key", checked, f"without {DERIVED!r}, which marks derived keys")
+    refuse_secrets("a fact key", canonical_json(checked))
+    return checked
 
 
 class KeyMaker:
@@ -150,5 +152,5 @@ def check_effect(call: IoCall, state_id: str, *, applies_effects: bool) -> None:
 def checked_value(key: str, value: object) -> bytes:
     """Return the artifact of a value an author records; ``SecretsDetectedError`` if it holds a secret."""
     data = success_bytes(value)
-    refuse_secrets(f"fact {key!r}", data)
+    refuse_secrets("a fact", canonical_json({key: value}))
     return data

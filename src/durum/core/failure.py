@@ -23,7 +23,9 @@ from durum.errors import (
 
 ORPHAN_ATTEMPT_RECOVERED = "orphan_attempt_recovered"
 CONTEXT_CONFLICT = "context_conflict"
+MERGE_FAILED = "merge_failed"
 EFFECT_UNKNOWN = "effect_unknown"
+RUN_CANCELLED = "run_cancelled"
 STEP_TIMEOUT = "step_timeout"
 STEP_RAISED = "step_raised"
 MAX_MESSAGE_CHARACTERS = 4_000

@@ -1,112 +1,38 @@
 """A log folded into the state of its run: replay, recovery and every view start here.
 
-Invariants: the attempt rule (entered, its own events, exactly one terminal) holds for every (state, attempt); ``ready``,
-``undecided`` and ``doomed`` hold just what decide has to act on, so that decide never scans the plan.
+Invariant: the attempt rule (entered, its own events, exactly one terminal) holds for every (state, attempt).
 """
 
 from __future__ import annotations
 
-from bisect import insort
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from durum.core import events as ev
-from durum.core.config import RunConfig
-from durum.core.failure import EFFECT_UNKNOWN, ORPHAN_ATTEMPT_RECOVERED, StateError
+from durum.core.failure import EFFECT_UNKNOWN, ORPHAN_ATTEMPT_RECOVERED, RUN_CANCELLED
 from durum.core.plan import PlanShape
+from durum.core.run_plan import RunPlan
+from durum.core.run_state import (
+    AppliedEffect,
+    Progress,
+    RunState,
+    StateStatus,
+    doom_dependents,
+    doom_rest,
+    fail_for_good,
+    hold_items,
+    make_ready,
+    satisfied,
+    satisfy_dependents,
+    settle_item,
+    unblock,
+)
 from durum.errors import CorruptionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-
-    from durum.core.config import RetryPolicy
-
-
-class StateStatus(StrEnum):
-    """Where a state stands (semantics.md 6.2)."""
-
-    PENDING = "pending"
-    READY = "ready"
-    RUNNING = "running"
-    RETRYING = "retrying"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-
-
-class Progress(msgspec.Struct):
-    """What the log says of one state."""
-
-    status: StateStatus = StateStatus.PENDING
-    blockers: int = 0  # dependencies not satisfied yet
-    attempt: int = -1  # the last one entered
-    counted: int = 0  # attempts that count against the retry budget
-    orphans: int = 0  # attempts whose owner died
-    base_snapshot_id: str | None = None
-    snapshot_id: str | None = None
-    completed: ev.StateCompleted | None = None
-    writes: Sequence[ev.Write] = ()
-    error: StateError | None = None
-    due_ms: int | None = None  # of the retry it waits for
-    skip: ev.StateSkipped | None = None
-    facts: list[ev.FactRecorded] = msgspec.field(default_factory=list)
-
-
-class RunState(msgspec.Struct):
-    """The accumulator of fold. Positions are those of ``plan.nodes``."""
-
-    run_id: str
-    plan: PlanShape
-    config: RunConfig
-    states: list[Progress]
-    ready: list[int]  # sorted positions that may be entered
-    undecided: list[int] = []  # failed attempts that may be retried
-    waiting: set[int] = set()  # retries that wait for their moment
-    doomed: dict[int, tuple[ev.SkipReason, int | None]] = {}  # to be skipped: why, and after which state
-    open: dict[int, int] = {}  # position -> attempt under way
-    writers: dict[str, list[int]] = {}  # context key -> positions that wrote it, in log order
-    intents: dict[str, ev.EffectIntended] = {}  # fact key -> effect tried whose outcome is unknown
-    effects: dict[str, tuple[ev.EffectIntended, ev.FactRecorded]] = {}  # effect key -> intent and outcome
-    started: ev.RunStarted | None = None
-    completed: ev.RunCompleted | None = None
-    paused: ev.RunPaused | None = None
-    seq: int = 0
-    hash: str = ""
-    failed: int | None = None  # position of the first state that failed for good
-
-    @property
-    def over(self) -> bool:
-        """Whether the log is closed."""
-        return self.completed is not None
-
-    def progress(self, state_id: str) -> Progress:
-        """Return the progress of a state."""
-        return self.states[self.plan.index[state_id]]
-
-    def policy(self, position: int) -> RetryPolicy:
-        """Return the retry policy of a state: its own, else the run's."""
-        return self.plan.nodes[position].retry or self.config.retry_policy
-
-    def status(self) -> ev.RunStatus:
-        """Return the run's status as the log alone tells it; whether an owner lives is not in the log."""
-        if self.completed is not None:
-            return self.completed.status
-        if self.paused is not None:
-            return ev.RunStatus.PAUSED
-        if self.started is None:
-            return ev.RunStatus.PENDING
-        if self.waiting and not self.open and not self.ready:
-            return ev.RunStatus.WAITING
-        return ev.RunStatus.RUNNING
-
-
-def begin(run_id: str, plan: PlanShape, config: RunConfig) -> RunState:
-    """Return the state of a run whose log is still empty."""
-    states = [Progress(blockers=len(node.deps)) for node in plan.nodes]
-    return RunState(run_id=run_id, plan=plan, config=config, states=states, ready=[])
 
 
 class Attached(msgspec.Struct, frozen=True):
@@ -189,6 +115,25 @@ def _state_entered(state: RunState, envelope: ev.Envelope, event: ev.StateEntere
     state.open[position] = event.attempt
 
 
+def _plan_extended(state: RunState, envelope: ev.Envelope, event: ev.PlanExtended) -> None:
+    position = _in_attempt(state, envelope)
+    if state.plan.nodes[position].each is None or position in state.plan.counts:
+        raise _broken(state, envelope, f"state {event.state_id} cannot extend the plan")
+    _extend(state, position, event.count)
+
+
+def _extend(state: RunState, head: int, count: int) -> None:
+    """Add items to the plan; those a limit holds back wait until one before them is over."""
+    plan = state.plan
+    first = len(plan.nodes)
+    last = plan.extend(head, count)
+    state.states += [Progress(blockers=len(plan.deps[position])) for position in range(first, len(plan.nodes))]
+    rule = plan.nodes[head].each
+    assert rule is not None
+    state.states[plan.index[rule.then]].blockers += len(last)
+    hold_items(state, head)
+
+
 def _state_completed(state: RunState, envelope: ev.Envelope, event: ev.StateCompleted) -> None:
     position = _close_attempt(state, envelope, event.state_id)
     progress = state.states[position]
@@ -196,7 +141,8 @@ def _state_completed(state: RunState, envelope: ev.Envelope, event: ev.StateComp
     progress.completed = event
     progress.snapshot_id = event.context_snapshot_id
     progress.error = None
-    _satisfy_dependents(state, position)
+    satisfy_dependents(state, position)
+    settle_item(state, position)
 
 
 def _note_writes(state: RunState, event: ev.StateCompleted, attached: Attached) -> None:
@@ -211,13 +157,17 @@ def _state_failed(state: RunState, envelope: ev.Envelope, event: ev.StateFailed)
     position = _close_attempt(state, envelope, event.state_id)
     progress = state.states[position]
     progress.error = event.error
-    if event.error.info.code == ORPHAN_ATTEMPT_RECOVERED:
-        progress.orphans += 1
-        _make_ready(state, position)
-        return
-    if event.error.info.code == EFFECT_UNKNOWN:  # the run pauses; once a person has decided, the state is tried again
-        _make_ready(state, position)
-        return
+    match event.error.info.code:
+        case code if code == ORPHAN_ATTEMPT_RECOVERED:
+            progress.orphans += 1
+            make_ready(state, position)
+            return
+        case code if code == EFFECT_UNKNOWN:  # once somebody has answered, the state is tried again
+            progress.status = StateStatus.AWAITING_ANSWER
+            return
+        case code if code == RUN_CANCELLED:
+            progress.status = StateStatus.CANCELLED
+            return
     progress.counted += 1
     if event.error.info.retryable and progress.counted < state.policy(position).max_attempts:
         progress.status = StateStatus.RETRYING
@@ -225,7 +175,8 @@ def _state_failed(state: RunState, envelope: ev.Envelope, event: ev.StateFailed)
         if state.config.fail_fast and state.failed is not None:  # it was under way when another failed for good
             state.doomed[position] = (ev.SkipReason.FAIL_FAST, state.failed)
         return
-    _fail_for_good(state, position)
+    fail_for_good(state, position)
+    settle_item(state, position)
 
 
 def _retry_scheduled(state: RunState, envelope: ev.Envelope, event: ev.RetryScheduled) -> None:
@@ -251,33 +202,86 @@ def _state_skipped(state: RunState, envelope: ev.Envelope, event: ev.StateSkippe
     progress.status = StateStatus.SKIPPED
     progress.skip = event
     if event.reason is ev.SkipReason.TAG:
-        _satisfy_dependents(state, position)
+        satisfy_dependents(state, position)
     else:
-        _doom_dependents(state, position)
+        doom_dependents(state, position)
+    settle_item(state, position)
 
 
 def _fact_recorded(state: RunState, envelope: ev.Envelope, event: ev.FactRecorded) -> None:
-    position = _at(state, envelope, envelope.state_id)
-    if state.open.get(position) != envelope.attempt:
-        raise _broken(state, envelope, f"state {envelope.state_id} has no open attempt {envelope.attempt}")
+    position = _in_attempt(state, envelope)
     state.states[position].facts.append(event)
     intent = state.intents.get(event.key)
     if intent is not None and event.outcome in {"success", "refused"}:
         del state.intents[event.key]  # after any other outcome it may have happened or not
         if event.outcome == "success":
-            state.effects[intent.effect_key] = (intent, event)
+            state.effects[intent.effect_key] = AppliedEffect(intent.request_id, event.payload_id)
 
 
 def _effect_intended(state: RunState, envelope: ev.Envelope, event: ev.EffectIntended) -> None:
-    position = _at(state, envelope, envelope.state_id)
-    if state.open.get(position) != envelope.attempt:
-        raise _broken(state, envelope, f"state {envelope.state_id} has no open attempt {envelope.attempt}")
+    _in_attempt(state, envelope)
     state.intents[event.key] = event
 
 
+def _effect_settled(state: RunState, envelope: ev.Envelope, event: ev.EffectSettled) -> None:
+    if event.happened and event.payload_id is None:
+        raise _broken(state, envelope, "an effect that happened has an outcome")
+    state.intents = {key: intent for key, intent in state.intents.items() if intent.effect_key != event.effect_key}
+    state.effects.pop(event.effect_key, None)
+    if event.payload_id is not None:
+        state.effects[event.effect_key] = AppliedEffect(event.request_id, event.payload_id)
+
+
 def _domain(state: RunState, envelope: ev.Envelope, event: ev.DomainEvent) -> None:
-    if state.open.get(_at(state, envelope, envelope.state_id)) != envelope.attempt:
-        raise _broken(state, envelope, f"event {event.name!r} stands outside its attempt")
+    del event
+    _in_attempt(state, envelope)
+
+
+def _in_attempt(state: RunState, envelope: ev.Envelope) -> int:
+    position = _at(state, envelope, envelope.state_id)
+    if state.open.get(position) != envelope.attempt:
+        raise _broken(state, envelope, f"state {envelope.state_id} has no open attempt {envelope.attempt}")
+    return position
+
+
+# --- waits --------------------------------------------------------------------------------------------------------------
+
+
+def _gate_opened(state: RunState, envelope: ev.Envelope, event: ev.GateOpened) -> None:
+    position = _at(state, envelope, event.state_id)
+    if event.gate in state.gates or state.states[position].status is not StateStatus.AWAITING_ANSWER:
+        raise _broken(state, envelope, f"gate {event.gate} may not open here")
+    state.gates[event.gate] = event
+
+
+def _gate_answered(state: RunState, envelope: ev.Envelope, event: ev.GateAnswered) -> None:
+    gate = state.gates.get(event.gate)
+    if gate is None or gate.digest != event.digest:
+        raise _broken(state, envelope, f"gate {event.gate} is not open as it was answered")
+    del state.gates[event.gate]
+    make_ready(state, _at(state, envelope, gate.state_id))
+
+
+def _child_spawned(state: RunState, envelope: ev.Envelope, event: ev.ChildSpawned) -> None:
+    then = state.plan.nodes[_in_attempt(state, envelope)].spawns
+    if then is None or event.child_run_id in state.children:
+        raise _broken(state, envelope, f"state {event.state_id} cannot start run {event.child_run_id}")
+    state.children[event.child_run_id] = event
+    state.progress(then).blockers += 1
+
+
+def _child_completed(state: RunState, envelope: ev.Envelope, event: ev.ChildCompleted) -> None:
+    spawned = state.children.pop(event.child_run_id, None)
+    if spawned is None:
+        raise _broken(state, envelope, f"run {event.child_run_id} is no open child of this one")
+    then = state.plan.node(spawned.state_id).spawns
+    assert then is not None
+    unblock(state, state.plan.index[then])
+
+
+def _cancel_requested(state: RunState, envelope: ev.Envelope, event: ev.CancelRequested) -> None:
+    del envelope
+    state.cancelling = event
 
 
 def _run_paused(state: RunState, envelope: ev.Envelope, event: ev.RunPaused) -> None:
@@ -286,11 +290,10 @@ def _run_paused(state: RunState, envelope: ev.Envelope, event: ev.RunPaused) -> 
 
 
 def _run_resumed(state: RunState, envelope: ev.Envelope, event: ev.RunResumed) -> None:
-    if state.paused is None or state.paused.effect_key != event.effect_key:
-        raise _broken(state, envelope, f"the run is not paused for effect {event.effect_key}")
+    del event
+    if state.paused is None:
+        raise _broken(state, envelope, "the run is not paused")
     state.paused = None
-    state.effects.pop(event.effect_key, None)
-    state.intents = {key: intent for key, intent in state.intents.items() if intent.effect_key != event.effect_key}
 
 
 def _run_completed(state: RunState, envelope: ev.Envelope, event: ev.RunCompleted) -> None:
@@ -299,9 +302,11 @@ def _run_completed(state: RunState, envelope: ev.Envelope, event: ev.RunComplete
     state.completed = event
 
 
-def _change_code(state: RunState, new: PlanShape) -> None:
+def _change_code(state: RunState, shape: PlanShape) -> None:
     """Carry the progress over to the new plan; what the log holds of states by id stays as it is."""
-    old = state.plan
+    old, new = state.plan, RunPlan(shape)
+    for head in sorted(old.counts, key=old.precedence):
+        new.extend(new.index[old.nodes[head].id], old.counts[head])
     known = {node.id: state.states[position] for position, node in enumerate(old.nodes)}
     moved = {position: new.index[node.id] for position, node in enumerate(old.nodes) if node.id in new.index}
     state.plan = new
@@ -311,59 +316,31 @@ def _change_code(state: RunState, new: PlanShape) -> None:
     state.waiting = {moved[position] for position in state.waiting}
     state.writers = {key: [moved[position] for position in positions] for key, positions in state.writers.items()}
     state.failed = None if state.failed is None else moved[state.failed]
+    state.held = {}
+    for head in new.counts:
+        hold_items(state, head)
+    _find_ready(state)
+
+
+def _find_ready(state: RunState) -> None:
+    """Work out anew what blocks each state and what may begin."""
     state.doomed = {}
     state.ready = []
+    plan = state.plan
+    held = {position for positions in state.held.values() for position in positions}
+    awaited = [plan.node(child.state_id).spawns for child in state.children.values()]
     for position, progress in enumerate(state.states):
-        deps = [state.states[new.index[dep]] for dep in new.nodes[position].deps]
-        progress.blockers = sum(not _satisfied(dep) for dep in deps)
+        progress.blockers = sum(not satisfied(state.states[dep]) for dep in plan.deps[position])
+        progress.blockers += awaited.count(plan.nodes[position].id) + (position in held)
         if progress.status in {StateStatus.PENDING, StateStatus.READY}:
             progress.status = StateStatus.PENDING
             if not progress.blockers:
-                _make_ready(state, position)
+                make_ready(state, position)
     for position, progress in enumerate(state.states):
-        if progress.status is StateStatus.FAILED or (progress.status is StateStatus.SKIPPED and not _satisfied(progress)):
-            _doom_dependents(state, position)
+        if progress.status is StateStatus.FAILED or (progress.status is StateStatus.SKIPPED and not satisfied(progress)):
+            doom_dependents(state, position)
     if state.failed is not None and state.config.fail_fast:
-        _doom_rest(state, state.failed)
-
-
-def _satisfied(progress: Progress) -> bool:
-    skipped = progress.skip is not None and progress.skip.reason is ev.SkipReason.TAG
-    return progress.status is StateStatus.COMPLETED or skipped
-
-
-def _make_ready(state: RunState, position: int) -> None:
-    state.states[position].status = StateStatus.READY
-    insort(state.ready, position)
-
-
-def _satisfy_dependents(state: RunState, position: int) -> None:
-    for after in state.plan.dependents[position]:
-        progress = state.states[after]
-        progress.blockers -= 1
-        if not progress.blockers and progress.status is StateStatus.PENDING and after not in state.doomed:
-            _make_ready(state, after)
-
-
-def _fail_for_good(state: RunState, position: int) -> None:
-    state.states[position].status = StateStatus.FAILED
-    if state.failed is None:
-        state.failed = position
-    _doom_dependents(state, position)
-    if state.config.fail_fast:
-        _doom_rest(state, position)
-
-
-def _doom_rest(state: RunState, cause: int) -> None:
-    for position, progress in enumerate(state.states):
-        if progress.status in {StateStatus.PENDING, StateStatus.READY, StateStatus.RETRYING}:
-            state.doomed.setdefault(position, (ev.SkipReason.FAIL_FAST, cause))
-
-
-def _doom_dependents(state: RunState, position: int) -> None:
-    for after in state.plan.dependents[position]:
-        if state.states[after].status is StateStatus.PENDING:
-            state.doomed.setdefault(after, (ev.SkipReason.UPSTREAM, position))
+        doom_rest(state, state.failed)
 
 
 _ARMS: dict[type[ev.Event], Callable[[RunState, ev.Envelope, object], None]] = {}
@@ -382,7 +359,14 @@ for _kind, _function in (
     (ev.RetryScheduled, _retry_scheduled),
     (ev.FactRecorded, _fact_recorded),
     (ev.EffectIntended, _effect_intended),
+    (ev.EffectSettled, _effect_settled),
+    (ev.PlanExtended, _plan_extended),
+    (ev.GateOpened, _gate_opened),
+    (ev.GateAnswered, _gate_answered),
+    (ev.ChildSpawned, _child_spawned),
+    (ev.ChildCompleted, _child_completed),
     (ev.DomainEvent, _domain),
+    (ev.CancelRequested, _cancel_requested),
     (ev.RunPaused, _run_paused),
     (ev.RunResumed, _run_resumed),
     (ev.RunCompleted, _run_completed),

@@ -2,22 +2,26 @@
 
 A join starts from the context of its first dependency and adds what the ancestors missing there wrote, in plan order. A later
 write supersedes an earlier one if the earlier writer is its ancestor; equal entries never conflict; deletes are writes; appends
-add up; anything else is a conflict.
+and contributions add up; anything else is a conflict.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from heapq import heapify, heappop, heappush
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from durum.core.events import Write
-    from durum.core.fold import RunState
-    from durum.core.plan import PlanShape
+    from durum.core.run_plan import RunPlan
+    from durum.core.run_state import RunState
+
+_FEW = 16
 
 
 class Join(msgspec.Struct, frozen=True):
@@ -28,7 +32,7 @@ class Join(msgspec.Struct, frozen=True):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """What a join does to one key: set it to an entry, delete it (no entries) or append entries, in order."""
+    """What a join does to one key: set it to an entry, delete it (no entries), or append or reduce entries, in order."""
 
     key: str
     op: str
@@ -36,82 +40,125 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Conflict(msgspec.Struct, frozen=True):
-    """A key written differently side by side, and who wrote it."""
+    """A key written differently side by side: two writers that disagree, and what each wrote (None: it deleted the key)."""
 
     key: str
-    writers: Sequence[int]
+    writers: tuple[int, int]
+    entries: tuple[bytes | None, bytes | None]
 
 
-def plan_join(plan: PlanShape, positions: Iterable[int]) -> Join:
-    """Return how the contexts after ``positions`` come together."""
-    after = sorted(positions)
+def plan_join(plan: RunPlan, positions: Iterable[int]) -> Join:
+    """Return how the contexts after ``positions`` come together.
+
+    One that another of them comes after brings nothing of its own: its writes are in the other's context.
+    """
+    after = sorted(positions, key=plan.precedence)
     if len(after) < 2:  # noqa: PLR2004 - one branch has nothing to join, and needs no ancestors
         return Join(after[0] if after else None, ())
-    masks = plan.ancestors
-    start = after[0]
-    seen = masks[start] | 1 << start
-    mask = 0
-    for position in after[1:]:
-        mask |= masks[position] | 1 << position
-    mask &= ~seen
-    if not mask:
-        return Join(start, ())
-    return Join(start, list(_members(mask)))
+    met = above = 0
+    for position in after:
+        lineage = plan.lineage(position)
+        met |= lineage
+        above |= lineage ^ 1 << position
+    start = next(position for position in after if not above >> position & 1)
+    return Join(start, _in_plan_order(plan, met & ~plan.lineage(start)))
 
 
-def _members(mask: int) -> Iterable[int]:
-    while mask:
-        low = mask & -mask
-        yield low.bit_length() - 1
-        mask ^= low
+def _in_plan_order(plan: RunPlan, mask: int) -> Sequence[int]:
+    """Return the positions of a bit set in topological order, ties by precedence."""
+    members = set(_members(mask))
+    waiting: dict[int, int] = {}
+    behind: dict[int, list[int]] = {}
+    for position in members:
+        deps = [dep for dep in plan.deps[position] if dep in members]
+        waiting[position] = len(deps)
+        for dep in deps:
+            behind.setdefault(dep, []).append(position)
+    ready = [(plan.precedence(position), position) for position, count in waiting.items() if not count]
+    heapify(ready)
+    order: list[int] = []
+    while ready:
+        _, position = heappop(ready)
+        order.append(position)
+        for after in behind.get(position, ()):
+            waiting[after] -= 1
+            if not waiting[after]:
+                heappush(ready, (plan.precedence(after), after))
+    return order
 
 
-def resolve(state: RunState, join: Join) -> tuple[list[Change], list[Conflict]]:
-    """Return what the missing ancestors change, and the conflicts; a conflicting key is left as its start has it."""
-    plan = state.plan
-    tips: dict[str, list[int]] = {}
-    appended: dict[str, list[bytes]] = {}
-    for position in sorted(join.missing, key=plan.rank.__getitem__):
+def _members(mask: int) -> Iterator[int]:
+    bits = f"{mask:b}"[::-1]
+    at = bits.find("1")
+    while at >= 0:
+        yield at
+        at = bits.find("1", at + 1)
+
+
+class Writers:
+    """Finds the latest of a key's writers among some states; that costs no walk through all who ever wrote the key."""
+
+    def __init__(self, state: RunState) -> None:
+        self._state = state
+        self._plan = state.plan
+        self._known: dict[str, tuple[int, int]] = {}  # key -> how many of its writers are in the bit set, and the bit set
+
+    def latest(self, key: str, among: int) -> int | None:
+        """Return the last of a key's writers in a bit set of states, None if there is none."""
+        if self._plan is not self._state.plan:  # the code changed, and positions with it
+            self._plan = self._state.plan
+            self._known = {}
+        positions = self._state.writers.get(key, ())
+        count, mask = self._known.get(key, (0, 0))
+        for position in positions[count:]:
+            mask |= 1 << position
+        if len(positions) > _FEW:
+            self._known[key] = (len(positions), mask)
+        found = mask & among
+        return next(position for position in reversed(positions) if found >> position & 1) if found else None
+
+
+def resolve(
+    state: RunState, join: Join, writers: Writers, entry: Callable[[str], bytes | None]
+) -> tuple[list[Change], list[Conflict]]:
+    """Return what the missing ancestors change, and the conflicts; a conflicting key is left as its start has it.
+
+    ``entry`` tells what a key holds in the context the join starts from, None if it holds nothing.
+    """
+    written: dict[str, list[tuple[int, Write]]] = {}
+    for position in join.missing:
         for write in state.states[position].writes:
-            if write.op == "append":
-                appended.setdefault(write.key, []).append(bytes(write.entry))
-                continue
-            before = tips.get(write.key)
-            if before is None:
-                before = _start_tips(state, join.start, write.key)
-            mask = plan.ancestors[position]
-            tips[write.key] = [*(tip for tip in before if not mask >> tip & 1), position]
-    changes = [Change(key, "append", entries) for key, entries in appended.items()]
+            written.setdefault(write.key, []).append((position, write))
+    before = 0 if join.start is None else state.plan.lineage(join.start)
+    changes: list[Change] = []
     conflicts: list[Conflict] = []
-    for key, positions in tips.items():
-        written = {position: _written(state.states[position].writes, key) for position in positions}
-        if len(set(written.values())) > 1:
-            conflicts.append(Conflict(key, sorted(positions)))
+    for key, writes in written.items():
+        op = writes[0][1].op
+        if op in {"append", "reduce"}:
+            changes.append(Change(key, op, [bytes(write.entry) for _, write in writes]))
             continue
-        entry = written[positions[-1]]
-        changes.append(Change(key, "delete", ()) if entry is None else Change(key, "set", (entry,)))
+        tips, covered = _tips(state.plan, writes)
+        standing = writers.latest(key, before & ~covered)
+        if standing is not None:
+            tips.insert(0, (standing, entry(key)))
+        one, other = tips[0], next((tip for tip in tips if tip[1] != tips[0][1]), None)
+        if other is not None:
+            one, other = sorted((one, other), key=lambda tip: state.plan.precedence(tip[0]))
+            conflicts.append(Conflict(key, (one[0], other[0]), (one[1], other[1])))
+        elif standing is None:
+            changes.append(Change(key, "delete", ()) if one[1] is None else Change(key, "set", (one[1],)))
     return changes, conflicts
 
 
-def _written(writes: Sequence[Write], key: str) -> bytes | None:
-    """Return the entry a state wrote under a key, None for a delete."""
-    for write in writes:
-        if write.key == key and write.op != "append":
-            return bytes(write.entry) if write.op == "set" else None
-    return None
-
-
-def _start_tips(state: RunState, start: int | None, key: str) -> list[int]:
-    """Return the latest writers of a key in the context the join starts from."""
-    if start is None:
-        return []
-    plan = state.plan
-    seen = plan.ancestors[start] | 1 << start
-    inside = [position for position in state.writers.get(key, ()) if seen >> position & 1]
+def _tips(plan: RunPlan, writes: Sequence[tuple[int, Write]]) -> tuple[list[tuple[int, bytes | None]], int]:
+    """Return the writes no later one supersedes, in order, and the bit set of all states the writers come after."""
     covered = 0
-    for position in inside:
-        covered |= plan.ancestors[position]
-    return [position for position in inside if not covered >> position & 1]
+    tips: list[tuple[int, bytes | None]] = []
+    for position, write in reversed(writes):
+        if not covered >> position & 1:
+            tips.append((position, None if write.op == "delete" else bytes(write.entry)))
+        covered |= plan.lineage(position)
+    return tips[::-1], covered
 
 
 def boundary(state: RunState) -> list[int]:
@@ -119,3 +166,20 @@ def boundary(state: RunState) -> list[int]:
     done = [progress.snapshot_id is not None for progress in state.states]
     dependents = state.plan.dependents
     return [position for position, good in enumerate(done) if good and not any(done[after] for after in dependents[position])]
+
+
+def side_by_side(plan: RunPlan) -> tuple[str, int, int] | None:
+    """Return a key that two states declare to write with neither before the other, and those two; None if there is none."""
+    written: dict[str, list[int]] = {}
+    for position, node in enumerate(plan.nodes):
+        for key in node.writes:
+            if key not in plan.merges:
+                written.setdefault(key, []).append(position)
+    shared = {key: positions for key, positions in written.items() if len(positions) > 1}
+    place = {position: place for place, position in enumerate(plan.order)} if shared else {}
+    for key, positions in shared.items():
+        ordered = sorted(positions, key=place.__getitem__)
+        for before, after in pairwise(ordered):
+            if not plan.lineage(after) >> before & 1:
+                return key, before, after
+    return None

@@ -6,7 +6,7 @@ import msgspec
 
 from durum.core.canonical import canonical_json, decode_json
 from durum.core.config import RunConfig
-from durum.core.ids import ArtifactIdField, OpIdField
+from durum.core.ids import ArtifactIdField, OpIdField, RunIdField
 
 
 class BuildProvenance(msgspec.Struct, frozen=True):
@@ -23,6 +23,14 @@ class BuildProvenance(msgspec.Struct, frozen=True):
     step_digests: dict[str, ArtifactIdField] = {}  # state id -> digest of its code
 
 
+class Parent(msgspec.Struct, frozen=True):
+    """Which run started this one: the state ``key`` of run ``run_id``; ``depth`` is 1 for the child of a run without a parent."""
+
+    depth: int
+    key: str
+    run_id: RunIdField
+
+
 class RunManifest(msgspec.Struct, frozen=True):
     """A run's identity card, stored as an artifact under the SHA-256 of its canonical JSON."""
 
@@ -33,6 +41,8 @@ class RunManifest(msgspec.Struct, frozen=True):
     build: BuildProvenance
     plan_id: ArtifactIdField
     allow: dict[str, tuple[str, ...]] = {}  # what transports may touch: commands, private hosts
+    parent: Parent | msgspec.UnsetType = msgspec.UNSET
+    given: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET  # inputs the caller named, sorted; the others are defaults
 
 
 def manifest_bytes(manifest: RunManifest) -> bytes:
@@ -42,4 +52,7 @@ def manifest_bytes(manifest: RunManifest) -> bytes:
 
 def decode_manifest(data: bytes) -> RunManifest:
     """Return the manifest stored as ``data``."""
-    return msgspec.json.decode(data, type=RunManifest)
+    return _decode(data)
+
+
+_decode = msgspec.json.Decoder(RunManifest).decode  # made here: two threads that first meet a type at once crash msgspec

@@ -48,4 +48,5 @@ class StateMeta(msgspec.Struct, frozen=True, omit_defaults=True):
     depends_on: tuple[str, ...] = ()
     depends_on_strategy: DependencyStrategy = DependencyStrategy.LATEST
     side_effects: SideEffectKind = SideEffectKind.PURE
-    idempotency: str | None = None  # the effect key's template; None: the receiver is not idempotent
+    idempotency: str | None = None  # the effect key's template; None: run and state
+    idempotent: bool = False  # the receiver does an effect once however often it is asked under the same key

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
-from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from durum.core.canonical import canonical_json, decode_json
 from durum.core.config import RetryPolicy
 from durum.core.ids import ArtifactIdField, OpId, OpIdField, StateId, StateIdField
+from durum.core.joins import side_by_side
+from durum.core.merges import Merges, Reducer, stored_names
 from durum.core.meta import StateMeta
+from durum.core.run_plan import RunPlan
 from durum.core.state import State
 from durum.errors import (
     CircularDependencyError,
@@ -20,10 +23,11 @@ from durum.errors import (
     DuplicateStateIdError,
     EmptyPlanError,
     MissingStateForEdgeError,
+    SideBySideWritersError,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 
 class DependencyEdge(msgspec.Struct, frozen=True):
@@ -31,6 +35,18 @@ class DependencyEdge(msgspec.Struct, frozen=True):
 
     from_id: StateIdField
     to_id: StateIdField
+
+
+class EachRule(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One set of states for every item of the context key ``source``; the state ``then`` waits for all of them.
+
+    ``body`` holds the nodes of item 0; those of item k have ``ik`` in place of ``i0`` in their ids.
+    """
+
+    body: tuple[PlanNode, ...]
+    source: str
+    then: StateIdField
+    limit: int | None = None  # most items under way at a time, None: as many as the run allows
 
 
 class PlanNode(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -46,6 +62,8 @@ class PlanNode(msgspec.Struct, frozen=True, omit_defaults=True):
     path: str = ""  # what people see, where it differs from the id
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
+    each: EachRule | None = None  # of a state that counts the items
+    spawns: StateIdField | None = None  # of a state that starts a child run: the state that waits for it
 
 
 class PlanShape(msgspec.Struct, frozen=True, dict=True, omit_defaults=True):
@@ -53,67 +71,13 @@ class PlanShape(msgspec.Struct, frozen=True, dict=True, omit_defaults=True):
 
     op_id: OpIdField
     nodes: tuple[PlanNode, ...]
-    merges: dict[str, str] = {}  # context key -> how several writers merge ("append")
+    merges: dict[str, str] = {}  # context key -> how several writers merge
+    reducers: dict[str, ArtifactIdField] = {}  # context key -> digest of its own reducer's code; a hint, as a step's
 
     @cached_property
     def index(self) -> Mapping[str, int]:
         """State id -> position in declaration order."""
         return {node.id: position for position, node in enumerate(self.nodes)}
-
-    @cached_property
-    def order(self) -> Sequence[int]:
-        """Positions in topological order, ties by declaration."""
-        return _topological_order(self)
-
-    @cached_property
-    def rank(self) -> Sequence[int]:
-        """Position -> place in topological order."""
-        places = [0] * len(self.nodes)
-        for place, position in enumerate(self.order):
-            places[position] = place
-        return places
-
-    @cached_property
-    def dependents(self) -> Sequence[Sequence[int]]:
-        """Position -> positions that depend on it, in declaration order."""
-        found: list[list[int]] = [[] for _ in self.nodes]
-        for position, node in enumerate(self.nodes):
-            for dep in node.deps:
-                found[self.index[dep]].append(position)
-        return found
-
-    @cached_property
-    def sinks(self) -> Sequence[int]:
-        """Positions nothing depends on."""
-        return [position for position, after in enumerate(self.dependents) if not after]
-
-    @cached_property
-    def waves(self) -> Sequence[int]:
-        """Position -> topological layer, 0-based; a view, never a barrier."""
-        layers = [0] * len(self.nodes)
-        for position in self.order:
-            layers[position] = max((layers[self.index[dep]] + 1 for dep in self.nodes[position].deps), default=0)
-        return layers
-
-    @cached_property
-    def ancestors(self) -> Sequence[int]:
-        """Position -> bit set of the positions it depends on, directly or not."""
-        masks = [0] * len(self.nodes)
-        for position in self.order:
-            mask = 0
-            for dep in self.nodes[position].deps:
-                at = self.index[dep]
-                mask |= masks[at] | (1 << at)
-            masks[position] = mask
-        return masks
-
-    def lineage(self, position: int) -> int:
-        """Return the bit set of the positions a state depends on, directly or not, itself included."""
-        return self.ancestors[position] | 1 << position
-
-    def precedence(self, position: int) -> tuple[int, ...]:
-        """Return what sorts states in declaration order, whenever they came into the plan."""
-        return (position,)
 
     def node(self, state_id: str) -> PlanNode:
         """Return the node of a state; ``KeyError`` if the plan has none."""
@@ -135,6 +99,7 @@ class ExecutionPlan(msgspec.Struct, frozen=True, dict=True):
     states: tuple[StateNode, ...]
     edges: tuple[DependencyEdge, ...] = ()
     merges: dict[str, str] = {}
+    reducers: Mapping[str, Reducer] = {}  # context key -> its own reducer
 
     @cached_property
     def shape(self) -> PlanShape:
@@ -146,9 +111,23 @@ class ExecutionPlan(msgspec.Struct, frozen=True, dict=True):
         return validate(self)
 
     @cached_property
+    def merging(self) -> Merges:
+        """How its keys merge, with the code of its own reducers."""
+        return Merges(self.shape.merges, self.reducers)
+
+    @cached_property
     def code(self) -> Mapping[str, State]:
-        """State id -> implementation."""
+        """State id -> implementation, of the states that are in the plan from the start."""
         return {node.id: node.state for node in self.states}
+
+    def implementation(self, plan: RunPlan, state_id: str) -> State:
+        """Return the implementation of any state of a run, those of items included."""
+        head = plan.head.get(plan.index[state_id])
+        if head is None:
+            return self.code[state_id]
+        counting: Any = self.code[plan.nodes[head].id]
+        item: State = counting.item(state_id.rpartition(".")[2])
+        return item
 
 
 def validate(plan: ExecutionPlan) -> PlanShape:
@@ -156,7 +135,7 @@ def validate(plan: ExecutionPlan) -> PlanShape:
 
     Raises:
         InvalidIdError, EmptyPlanError, DuplicateStateIdError, MissingStateForEdgeError, CircularDependencyError,
-        DanglingDependencyTagError.
+        DanglingDependencyTagError, SideBySideWritersError.
     """
     if not plan.states:
         raise EmptyPlanError
@@ -164,10 +143,21 @@ def validate(plan: ExecutionPlan) -> PlanShape:
     deps = _dependencies(plan)
     nodes = tuple(_node(state_node, tuple(deps[state_node.id])) for state_node in plan.states)
     _check_tags(nodes)
-    shape = PlanShape(op_id=plan.op_id, nodes=nodes, merges=plan.merges)
-    if len(shape.order) < len(nodes):
+    digests = {key: reducer.digest for key, reducer in plan.reducers.items() if reducer.digest is not None}
+    shape = PlanShape(op_id=plan.op_id, nodes=nodes, merges=stored_names(plan.merges, plan.reducers), reducers=digests)
+    if len(RunPlan(shape).order) < len(nodes):
         raise CircularDependencyError(_find_cycle(deps))
+    if clash := side_by_side(RunPlan(shape)):
+        raise SideBySideWritersError(clash[0], [nodes[position].id for position in clash[1:]])
     return shape
+
+
+def rule_of(node: PlanNode) -> object:
+    """Return what the states that a state may add are called, what they do, and which one waits for them."""
+    rule = node.each
+    if rule is None:
+        return node.spawns
+    return (rule.source, rule.then, [(part.id, part.deps, part.meta.side_effects, part.spawns) for part in rule.body])
 
 
 def shape_bytes(shape: PlanShape) -> bytes:
@@ -187,7 +177,10 @@ def shape_bytes(shape: PlanShape) -> bytes:
 
 def decode_shape(data: bytes) -> PlanShape:
     """Return the plan stored as ``data``."""
-    return msgspec.json.decode(data, type=PlanShape)
+    return _decode_shape(data)
+
+
+_decode_shape = msgspec.json.Decoder(PlanShape).decode  # made here: two threads that first meet a type at once crash msgspec
 
 
 def _dependencies(plan: ExecutionPlan) -> dict[str, list[str]]:
@@ -219,22 +212,6 @@ def _check_tags(nodes: tuple[PlanNode, ...]) -> None:
         for tag in node.meta.depends_on:
             if tag not in carried:
                 raise DanglingDependencyTagError(node.id, tag)
-
-
-def _topological_order(shape: PlanShape) -> Sequence[int]:
-    """Kahn's algorithm over a heap, so that ties fall to the earlier declaration."""
-    waiting = [len(node.deps) for node in shape.nodes]
-    ready = [position for position, count in enumerate(waiting) if count == 0]
-    heapify(ready)
-    order: list[int] = []
-    while ready:
-        position = heappop(ready)
-        order.append(position)
-        for after in shape.dependents[position]:
-            waiting[after] -= 1
-            if waiting[after] == 0:
-                heappush(ready, after)
-    return order
 
 
 def _find_cycle(deps: Mapping[str, Sequence[str]]) -> Sequence[str]:

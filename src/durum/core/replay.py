@@ -10,12 +10,13 @@ import msgspec
 from durum.core import decide as d
 from durum.core import events as ev
 from durum.core.canonical import JsonValue
+from durum.core.plan import rule_of
 from durum.core.retry import delay_ms
 
 if TYPE_CHECKING:
     from durum.core.canonical import JsonObject
-    from durum.core.fold import RunState
     from durum.core.plan import PlanShape
+    from durum.core.run_state import RunState
 
 _EVER = 1 << 62  # later than any due time
 
@@ -23,7 +24,7 @@ _EVER = 1 << 62  # later than any due time
 class Divergence(msgspec.Struct, frozen=True):
     """The first place where a replay differs from the record."""
 
-    what: str  # "decision", "plan", "call", "writes", "outcome" or "events"
+    what: str  # "decision", "plan", "call", "writes", "outcome", "events" or "extension"
     state_id: str | None
     attempt: int | None
     seq: int | None
@@ -88,6 +89,8 @@ def plan_divergence(recorded: PlanShape, code: PlanShape) -> Divergence | None:
         got: list[JsonValue] = [*sorted(code.node(node.id).deps)]
         if expected != got:
             return Divergence("plan", node.id, None, None, f"state {node.id} depends on other states now", expected, got)
+        if rule_of(node) != rule_of(code.node(node.id)):
+            return Divergence("plan", node.id, None, None, f"state {node.id} adds other states to the plan now")
     for node in code.nodes:
         if node.id not in recorded.index:
             return Divergence("plan", node.id, None, None, f"state {node.id} is in the code but not in the record")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 REDACTED: Final = "[secret]"
 KEY_NAME_RULE: Final = "key name"
 
-# --- rule 1: a non-empty text under one of these names, alone or as the last words of a longer name -----------------------
+# --- rule 1: a non-empty text under one of these names, alone or as the last words of a longer name; beside it in headers --
 
 _NAMES: Final = (
     "password",
@@ -32,6 +32,7 @@ _NAMES: Final = (
     "seed_phrase",
     "private_key",
     "access_key",
+    "access_key_id",
     "secret_key",
     "api_key",
     "api_secret",
@@ -108,7 +109,7 @@ _TOKEN: Final = re.compile("|".join(map(_pattern, _FORMATS)))
 # NAME=value and 'NAME': 'value', in log lines, DSNs, query strings, printed dicts and JSON inside JSON.
 _ASSIGNMENT: Final = re.compile(
     rf"""(?P<name>{_NAME}[_.0-9-]*\\*["']?\s*(?:=\s*|:\s*(?=\\*["'])))(?P<quote>\\*["'])?"""
-    r"""(?P<value>(?(quote)(?:(?!(?P=quote))(?:\\.|[^\\\n]))+|[^\s"'&;,\\]+))""",
+    r"""(?P<value>(?(quote)(?:(?!(?P=quote))(?:\\.|[^\\\n]))+|(?:\[secret [^\]\n]{1,255}\]|[^\s"'&;,\\])+))""",
     re.IGNORECASE | re.ASCII,
 )
 
@@ -123,9 +124,9 @@ _TOKEN_HINT: Final = re.compile(
 )
 _URL_HINT: Final = re.compile(rb'://[^/@"]*:[^/"]+@')
 
-# Without separators and colons, and read backwards, every secret name comes right after two quotes.
+# Without separators, colons and commas, and read backwards, every secret name comes right after two quotes.
 _LOWER: Final = bytes(range(256)).lower()
-_DROPPED: Final = f"{_SEPARATORS}0123456789".encode()
+_DROPPED: Final = f"{_SEPARATORS},0123456789".encode()
 _KEY_HINT: Final = re.compile(b'""(?:' + b"|".join(name.replace("_", "")[::-1].encode() for name in _NAMES) + b")")
 
 
@@ -181,7 +182,18 @@ def _member_secrets(value: dict[str, JsonValue], where: tuple[str | int, ...]) -
         yield from _secrets(key, here)
         if _is_named_secret(key, item):
             yield here, KEY_NAME_RULE
+        for index, pair in _pairs(key, item):
+            if _is_named_secret(*pair):
+                yield (*here, index), KEY_NAME_RULE
         yield from _secrets(item, here)
+
+
+def _pairs(key: str, value: JsonValue) -> Iterator[tuple[int, tuple[str, JsonValue]]]:
+    """Yield the place, name and value of HTTP headers kept as pairs; only there does a text name the one beside it."""
+    if key.lower().endswith("headers") and isinstance(value, list):
+        for index, item in enumerate(value):
+            if isinstance(item, list) and len(item) == 2 and isinstance(item[0], str):  # noqa: PLR2004 - a pair
+                yield index, (item[0], item[1])
 
 
 def _is_named_secret(key: str, value: JsonValue) -> bool:
@@ -220,9 +232,18 @@ def _redact_members(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
         name = _redact_tokens(key)
         while name in members:
             name += "'"  # two keys that were tokens stay two keys
-        members[name] = REDACTED if _is_named_secret(key, item) else redact(item)
+        members[name] = REDACTED if _is_named_secret(key, item) else redact(_without_named(key, item))
         changed = changed or name is not key or members[name] is not item
     return members if changed else value
+
+
+def _without_named(key: str, value: JsonValue) -> JsonValue:
+    named: dict[int, JsonValue] = {
+        index: [name, REDACTED] for index, (name, item) in _pairs(key, value) if _is_named_secret(name, item)
+    }
+    if not named or not isinstance(value, list):
+        return value
+    return [named.get(index, item) for index, item in enumerate(value)]
 
 
 def redact_text(text: str) -> str:

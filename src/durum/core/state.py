@@ -17,17 +17,44 @@ if TYPE_CHECKING:
 
 
 class SnapshotPolicy(StrEnum):
-    """A state's wish for a further snapshot; the one after every success is taken whatever it says."""
+    """A state's wish for a further snapshot: ALWAYS keeps what a failed attempt had staged; every success is kept anyway."""
 
     NEVER = "never"
     ON_SUCCESS = "on_success"
     ALWAYS = "always"
 
 
+class Items(msgspec.Struct, frozen=True):
+    """The plan grows by the states of ``count`` items, under the rule of the state that counted them."""
+
+    count: int
+
+
+class Child(msgspec.Struct, frozen=True):
+    """A run of its own is started with these inputs; the state its node names waits for it."""
+
+    inputs: JsonObject
+
+
 class StateOutcome(msgspec.Struct, frozen=True):
-    """What a successful handler returns."""
+    """What a successful handler returns: its wish for a snapshot, and what is to run next beyond the plan."""
 
     snapshot: SnapshotPolicy = SnapshotPolicy.ON_SUCCESS
+    extension: Items | Child | None = None
+
+
+class UnknownEffect(msgspec.Struct, frozen=True):
+    """An effect that was begun and whose outcome nobody recorded, as a ``reconcile`` hook is asked about it."""
+
+    key: str  # the idempotency key the receiver was handed
+    namespace: str
+    request: JsonObject
+
+
+class Happened(msgspec.Struct, frozen=True):
+    """What a ``reconcile`` hook returns of an effect that did happen: what the call gave back."""
+
+    result: JsonValue = None
 
 
 class DynContext(Protocol):
@@ -36,11 +63,17 @@ class DynContext(Protocol):
     def read(self, key: str) -> JsonValue:
         """Return a fresh copy of the value, None if the key is absent; ``has`` tells an absent key from a null."""
 
+    def item(self, key: str, index: int) -> JsonValue:
+        """Return a fresh copy of one item of a list, or of one ``[key, value]`` of a map in the order of its keys."""
+
     def has(self, key: str) -> bool:
         """Tell whether the key is there."""
 
     def write(self, key: str, value: object) -> None:
-        """Stage a value; it is fixed as canonical JSON now, later changes to the object count for nothing."""
+        """Stage a value; it is fixed as canonical JSON now, later changes to the object count for nothing.
+
+        Under a key with a reducer it is what this state contributes; writing again replaces it.
+        """
 
     def append(self, key: str, items: Sequence[object]) -> None:
         """Stage items to add to a key that merges by appending."""
@@ -121,8 +154,12 @@ class EventRecorder(Protocol):
 class State(Protocol):
     """The behaviour of a state. It does not own its id; the plan assigns that.
 
-    Two attributes are optional, looked up once an attempt: ``inline`` (True: the handler never suspends and needs no task of
-    its own) and ``retryable(error) -> bool | None`` (whether an exception is worth another attempt; None goes by its own word).
+    Optional attributes, looked up once an attempt: ``inline`` (True: the handler never suspends and needs no task of its own),
+    ``retryable(error) -> bool | None`` (whether an exception is worth another attempt; None goes by its own word),
+    ``reconcile(effect, io)`` (asked what became of an effect; returns ``Happened``, True, False or None: cannot tell),
+    ``snapshot`` (``SnapshotPolicy.ALWAYS``: what a failed attempt had staged is kept, for people to look at),
+    ``item(local)`` (of a state that counts items: the implementation of an item's state) and ``child`` (of a state that starts
+    a run: its code).
     """
 
     def meta(self) -> StateMeta:

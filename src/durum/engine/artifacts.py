@@ -1,12 +1,16 @@
-"""Reading artifacts: checked by the store, kept in a small cache of what was written or read last."""
+"""Reading artifacts: checked by the store, small ones kept in a cache of what was written or read last, large ones streamed."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
+from durum.core.artifact_kind import ArtifactKind
+
 if TYPE_CHECKING:
-    from durum.ports import ArtifactStore
+    from collections.abc import AsyncGenerator, AsyncIterable
+
+    from durum.ports import ArtifactStore, StoredFile
 
 CACHE_BYTES = 32 * 1024 * 1024
 _LARGEST_CACHED = 1024 * 1024
@@ -28,6 +32,14 @@ class ArtifactReader:
             data = await self._store.get(artifact_id)
             self.remember(artifact_id, data)
         return data
+
+    def chunks(self, artifact_id: str) -> AsyncGenerator[bytes, None]:
+        """Hand out the bytes of an artifact of any size, past the cache; see ``ArtifactStore.chunks``."""
+        return self._store.chunks(artifact_id)
+
+    async def put_stream(self, chunks: AsyncIterable[bytes]) -> StoredFile:
+        """Store what a call streams beside its outcome; see ``ArtifactStore.put_stream``."""
+        return await self._store.put_stream(ArtifactKind.FACT_PAYLOAD, chunks)
 
     def remember(self, artifact_id: str, data: bytes) -> None:
         """Keep bytes that were just written; they are likely to be read next."""

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from durum.core.canonical import canonical_json
+from durum.codec import EVENT_KINDS
+from durum.core.canonical import canonical_json, normalized
 from durum.core.events import RESERVED_EVENT_NAMES, DomainEvent
 from durum.core.failure import (
     EFFECT_UNKNOWN,
     ORPHAN_ATTEMPT_RECOVERED,
+    RUN_CANCELLED,
     STEP_RAISED,
     STEP_TIMEOUT,
     ErrorInfo,
@@ -20,7 +22,7 @@ from durum.core.failure import (
     failure,
 )
 from durum.core.secrets import refuse_secrets
-from durum.core.state import DONE
+from durum.core.state import DONE, Child, Items, SnapshotPolicy, StateOutcome
 from durum.engine.context import Committed
 from durum.engine.io import Io, Provider
 from durum.errors import ConfigError, DurumError
@@ -33,11 +35,15 @@ if TYPE_CHECKING:
     from durum.engine.artifacts import ArtifactReader
     from durum.engine.context import ContextOverlay
 
+Ended = StateOutcome | BaseException
+"""How a handler ended: what it returned, or what it raised."""
+
 _GRACE_SECONDS = 0.25
 _STOP_SECONDS = 2.0
 _MAX_EVENT_NAME_CHARACTERS = 255
 _TIMED_OUT = TimeoutError()
-_ENGINE_CODES = frozenset({EFFECT_UNKNOWN, ORPHAN_ATTEMPT_RECOVERED, STEP_TIMEOUT})
+_CANCELLED = asyncio.CancelledError()
+_ENGINE_CODES = frozenset({EFFECT_UNKNOWN, ORPHAN_ATTEMPT_RECOVERED, RUN_CANCELLED, STEP_TIMEOUT})
 _CANCELLED_HINT = "the step cancelled itself; catch asyncio.CancelledError or use a timeout of its own"
 
 
@@ -51,9 +57,9 @@ class DomainEvents:
 
     def emit(self, name: str, payload: object = None, *, verbose: bool = False) -> Any:  # noqa: ANN401 - see ``Done``
         """Add one domain event to the next append; reserved names are refused."""
-        _check_event_name(name)
+        name = _checked_event_name(name)
         data = canonical_json(payload)
-        refuse_secrets(f"event {name!r}", data)
+        refuse_secrets("a domain event", b"{%b:%b}" % (canonical_json(name), data))
         if self.open and self._config.keeps_domain_event(name, verbose=verbose):
             self._sink(DomainEvent(name=name, payload=msgspec.Raw(data)))
         return DONE
@@ -65,21 +71,25 @@ class DomainEvents:
         return DONE
 
 
-def _check_event_name(name: object) -> None:
-    if not isinstance(name, str) or not 0 < len(name) <= _MAX_EVENT_NAME_CHARACTERS:
+def _checked_event_name(name: object) -> str:
+    """Return an event's name as plain text; an instance of a subclass of ``str`` might pass for another name later."""
+    plain = normalized(name) if issubclass(type(name), str) else None  # refuses what UTF-8 cannot hold
+    if not isinstance(plain, str) or not 0 < len(plain) <= _MAX_EVENT_NAME_CHARACTERS:
         message = f"an event's name is a text of 1 to {_MAX_EVENT_NAME_CHARACTERS} characters"
         raise ConfigError(message)
-    if name in RESERVED_EVENT_NAMES:
-        message = f"event name {name!r} is reserved for the engine; choose another"
+    if plain in RESERVED_EVENT_NAMES or plain in EVENT_KINDS:
+        message = f"event name {plain!r} is reserved for the engine; choose another"
         raise ConfigError(message)
-    canonical_json(name)  # refuses what UTF-8 cannot hold
+    return plain
 
 
 class Executed(msgspec.Struct, frozen=True):
-    """How an attempt ended: what it leaves, or why it failed."""
+    """How an attempt ended: what it leaves, or why it failed, and then what it had staged if its state asks for that."""
 
     committed: Committed | None
     error: ErrorInfo | None
+    extension: Items | Child | None = None
+    diagnostic: Committed | None = None
 
 
 async def execute(
@@ -91,27 +101,43 @@ async def execute(
     *,
     timeout_ms: int | None,
     progress: Callable[[str], None],
+    cancelled: asyncio.Future[None] | None = None,
 ) -> Executed:
     """Run a handler once and return how it ended; nothing a handler raises or swallows escapes from here."""
     io = Io(provider, events, reader, progress)
     handler = _guarded(state, overlay, io, events)
     try:
-        raised = await (handler if getattr(state, "inline", False) else _bounded(handler, timeout_ms))
+        ended = await (handler if getattr(state, "inline", False) else _bounded(handler, timeout_ms, cancelled))
     finally:
         events.open = False
-    if raised is _TIMED_OUT:
-        return Executed(None, failure(STEP_TIMEOUT, f"the step took longer than its {timeout_ms} ms", retryable=True))
-    if raised is None:
+    if isinstance(ended, StateOutcome):
         try:
-            return Executed(await overlay.commit(), None)
+            return Executed(await overlay.commit(), None, ended.extension)
         except (DurumError, RecursionError) as error:
-            raised = error
+            ended = error
+    return Executed(None, _failure_of(state, ended, timeout_ms), diagnostic=await _diagnostic(state, overlay))
+
+
+def _failure_of(state: State, raised: BaseException, timeout_ms: int | None) -> ErrorInfo:
+    """Return what is written of a failed attempt."""
+    if raised is _CANCELLED:
+        return failure(RUN_CANCELLED, "the run was cancelled while the step was under way")
+    if raised is _TIMED_OUT:
+        return failure(STEP_TIMEOUT, f"the step took longer than its {timeout_ms} ms", retryable=True)
     if isinstance(raised, asyncio.CancelledError):
-        return Executed(None, failure("step_cancelled", _CANCELLED_HINT))
+        return failure("step_cancelled", _CANCELLED_HINT)
     info = describe(raised, retryable=_verdict(state, raised))
     if info.code in _ENGINE_CODES:  # only the engine's own finding may mean that
         info = msgspec.structs.replace(info, code=STEP_RAISED)
-    return Executed(None, info)
+    return info
+
+
+async def _diagnostic(state: State, overlay: ContextOverlay) -> Committed | None:
+    """Return what a failed attempt had staged, if its state wants that kept; what goes wrong here is not the failure."""
+    try:
+        return await overlay.commit() if getattr(state, "snapshot", None) == SnapshotPolicy.ALWAYS else None
+    except Exception:  # noqa: BLE001 - a state and its reducers are arbitrary code
+        return None
 
 
 def _verdict(state: State, raised: BaseException) -> bool | None:
@@ -126,35 +152,39 @@ def _verdict(state: State, raised: BaseException) -> bool | None:
     return verdict if isinstance(verdict, bool) else None
 
 
-async def _guarded(state: State, overlay: ContextOverlay, io: Io, events: DomainEvents) -> BaseException | None:
-    """Await a handler and return what it raised: a step may raise anything, SystemExit included, and nothing may escape."""
+async def _guarded(state: State, overlay: ContextOverlay, io: Io, events: DomainEvents) -> Ended:
+    """Await a handler and return what it returned or raised: it may raise anything, SystemExit too, and nothing may escape."""
     try:
-        await state.handle(overlay, io, events)
+        returned: object = await state.handle(overlay, io, events)
     except KeyboardInterrupt:
         raise  # a person stops the process; the run goes on where it stands
     except BaseException as error:  # noqa: BLE001 - a step is arbitrary code; what it raises is its outcome
         return error
-    return None
+    return returned if isinstance(returned, StateOutcome) else StateOutcome()
 
 
-async def _bounded(handler: Coroutine[object, object, BaseException | None], timeout_ms: int | None) -> BaseException | None:
+async def _bounded(
+    handler: Coroutine[object, object, Ended], timeout_ms: int | None, cancelled: asyncio.Future[None] | None
+) -> Ended:
     """Await a guarded handler for as long as it may take; one that does not end is cancelled and left behind.
 
     The handler has a task of its own, so that a step that cancels its own task is not mistaken for the engine being stopped.
     """
     work = asyncio.create_task(handler)
     try:
-        await asyncio.wait({work}, timeout=None if timeout_ms is None else timeout_ms / 1000)
+        both: set[asyncio.Future[Any]] = {work} if cancelled is None else {work, cancelled}
+        timeout = None if timeout_ms is None else timeout_ms / 1000
+        await asyncio.wait(both, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
     except asyncio.CancelledError:
         await _end(work, _STOP_SECONDS)
         raise
     if not work.done():
         await _end(work, _GRACE_SECONDS)
-        return _TIMED_OUT
+        return _TIMED_OUT if cancelled is None or not cancelled.done() else _CANCELLED
     return asyncio.CancelledError() if work.cancelled() else work.result()
 
 
-async def _end(work: asyncio.Task[BaseException | None], seconds: float) -> None:
+async def _end(work: asyncio.Task[Ended], seconds: float) -> None:
     """Cancel a handler and give it a moment to clean up; one that swallows the cancellation is left behind.
 
     It is off the loop's books from here on, so that neither the end of the run nor a second signal waits for it for ever.

@@ -11,17 +11,20 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from durum.core.canonical import canonical_json, decode_json
+from durum.core.canonical import canonical_json, decode_json, digest_bytes
 from durum.core.events import Write
 from durum.core.ids import ContextKey
+from durum.core.merges import APPEND
 from durum.core.secrets import refuse_secrets
-from durum.core.tree import Item, Node, Tree, entry_of, list_item, map_item, map_row, reference
+from durum.core.tree import INLINE_BYTES, Item, Tree, entry_of, map_item, map_row, reference
+from durum.engine.merging import appended, edit_tree
 from durum.errors import ConfigError, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Coroutine, Mapping
 
     from durum.core.canonical import JsonObject, JsonValue
+    from durum.core.merges import Folding, Merges
     from durum.engine.snapshots import Snapshots
 
 _NULL = msgspec.Raw(b"null")
@@ -29,12 +32,13 @@ T = TypeVar("T")
 
 
 class Staged(msgspec.Struct):
-    """A change to one key that waits for the attempt's success; ``data`` is the canonical value, or items for an append."""
+    """A change to one key that waits for the attempt's success.
+
+    ``data`` is the canonical value, for "reduce" the contribution; for "append" there is a list for each time items were added.
+    """
 
     op: str
-    entry: bytes | None
-    data: bytes
-    artifacts: dict[str, bytes]
+    data: list[bytes]
 
 
 class Committed(msgspec.Struct, frozen=True):
@@ -48,27 +52,35 @@ class Committed(msgspec.Struct, frozen=True):
 class ContextOverlay:
     """Implements ``DynContext`` over a base snapshot."""
 
-    def __init__(self, snapshots: Snapshots, base: Tree, merges: Mapping[str, str]) -> None:
+    def __init__(self, snapshots: Snapshots, base: Tree, merges: Merges) -> None:
         self._snapshots = snapshots
         self._base = base
         self._merges = merges
         self._staged: dict[str, Staged] = {}
         self._reads: dict[str, bytes | None] = {}  # key -> entry read from the base, None if it was absent
+        self._item_reads: dict[str, bytes | None] = {}  # key -> the one item of it that was read
 
     def read(self, key: str) -> JsonValue:
         """Return a fresh copy of the value, None if the key is absent; ``has`` tells an absent key from a null."""
         staged = self._staged.get(key)
-        if staged is not None and staged.op != "append":
-            return decode_json(staged.data)  # null for a deleted key
+        if staged is not None and staged.op in {"set", "delete"}:
+            return decode_json(staged.data[0])  # null for a deleted key
         entry = self._look(key)
-        if entry is None and staged is None:
-            return None
-        value = [] if entry is None else at_once(self._snapshots.value(entry))
-        if staged is not None and isinstance(value, list):
-            added = decode_json(staged.data)
-            assert isinstance(added, list)
-            value += added
-        return value
+        value = None if entry is None else at_once(self._snapshots.value(entry))
+        if staged is None:
+            return value
+        if staged.op == "reduce":
+            return decode_json(canonical_json(self._folded(key, staged, value).value))
+        if value is None or isinstance(value, list):
+            return [*(value or ()), *_items(staged)]
+        return value  # no list to add to; the attempt fails for it when it ends
+
+    def item(self, key: str, index: int) -> JsonValue:
+        """Return a fresh copy of one item of a list, or of one ``[key, value]`` of a map; only the item counts as read."""
+        found = self._base.find(ContextKey(key))
+        data = at_once(self._snapshots.items(map_row(found)[1]))[index] if found is not None else b"null"
+        self._item_reads[key] = data if len(data) <= INLINE_BYTES else reference(digest_bytes(data))
+        return decode_json(data)
 
     def has(self, key: str) -> bool:
         """Tell whether the key is there."""
@@ -76,37 +88,37 @@ class ContextOverlay:
         return staged.op != "delete" if staged is not None else self._look(key) is not None
 
     def write(self, key: str, value: object) -> None:
-        """Stage a value; it is fixed as canonical JSON now, later changes to the object count for nothing."""
-        if self._merges.get(ContextKey(key)) == "append":
+        """Stage a value; it is fixed as canonical JSON now, later changes to the object count for nothing.
+
+        Under a key with a reducer it is what this state contributes; writing again replaces it.
+        """
+        key = str(ContextKey(key))
+        merge = self._merges.names.get(key)
+        if merge == APPEND:
             message = f"context key {key!r} merges by appending; return or append only the new items"
             raise ConfigError(message)
-        data = _checked(key, value)
-        artifacts: dict[str, bytes] = {}
-        entry = entry_of(value, artifacts.__setitem__, data)
-        self._staged[key] = Staged("set", entry, data, artifacts)
+        self._staged[key] = Staged("set" if merge is None else "reduce", [_checked(key, value)])
 
     def append(self, key: str, items: Sequence[object]) -> None:
         """Stage items to add to a key that merges by appending."""
-        if self._merges.get(ContextKey(key)) != "append":
-            message = f"context key {key!r} declares no merge; declare merge='append' to add items to it"
+        key = str(ContextKey(key))
+        if self._merges.names.get(key) != APPEND:
+            message = f"context key {key!r} does not merge by appending; declare merge='append' to add items to it"
             raise ConfigError(message)
-        before = self._staged.get(key)
-        fresh = list(items)
-        if before is not None:
-            earlier = decode_json(before.data)
-            assert isinstance(earlier, list)
-            fresh = [*earlier, *fresh]
-        data = _checked(key, fresh)
-        artifacts: dict[str, bytes] = {}
-        entry = entry_of(fresh, artifacts.__setitem__, data)
-        self._staged[key] = Staged("append", entry, data, artifacts)
+        data = _checked(key, items)
+        if data[:1] != b"[":
+            message = f"context key {key!r} merges by appending; append a list of items, not {type(items).__name__}"
+            raise ConfigError(message)
+        self._staged.setdefault(key, Staged("append", [])).data.append(data)
 
     def delete(self, key: str) -> None:
-        """Stage the removal of a key; a key that merges by appending only grows."""
-        if self._merges.get(ContextKey(key)) == "append":
-            message = f"context key {key!r} merges by appending; it cannot be deleted"
+        """Stage the removal of a key; what several states add to cannot be taken away by one of them."""
+        key = str(ContextKey(key))
+        merge = self._merges.names.get(key)
+        if merge is not None:
+            message = f"context key {key!r} merges by {'appending' if merge == APPEND else merge}; it cannot be deleted"
             raise ConfigError(message)
-        self._staged[ContextKey(key)] = Staged("delete", None, b"null", {})
+        self._staged[key] = Staged("delete", [b"null"])
 
     def dump(self) -> JsonObject:
         """Return the full context with the staged changes."""
@@ -116,7 +128,7 @@ class ContextOverlay:
     @property
     def reads(self) -> Mapping[str, bytes | None]:
         """What was read from the base: key -> entry, None for an absent key that was asked for."""
-        return self._reads
+        return {**self._item_reads, **self._reads} if self._item_reads else self._reads
 
     def _look(self, key: str) -> bytes | None:
         if key not in self._reads:
@@ -131,17 +143,32 @@ class ContextOverlay:
         writes = []
         for key in sorted(self._staged):
             staged = self._staged[key]
-            artifacts |= staged.artifacts
-            writes.append(Write(str(key), _NULL if staged.entry is None else msgspec.Raw(staged.entry), staged.op))  # type: ignore[arg-type]
-            if staged.entry is None:
+            if staged.op == "delete":
                 edits[key] = None
-            elif staged.op == "append":
-                entry = await appended(self._snapshots, self._base, key, decode_json(staged.data), artifacts)
-                edits[key] = map_item(key, entry)
-            else:
-                edits[key] = map_item(key, staged.entry)
+                writes.append(Write(str(key), _NULL, "delete"))
+                continue
+            value = _items(staged) if staged.op == "append" else decode_json(staged.data[0])
+            data = staged.data[0] if len(staged.data) == 1 else None
+            entry = entry_of(value, artifacts.__setitem__, data)
+            writes.append(Write(str(key), msgspec.Raw(entry), staged.op))  # type: ignore[arg-type]
+            edits[key] = map_item(key, await self._merged(key, staged, entry, artifacts))
         tree = edit_tree(self._base, edits, artifacts)
         return Committed(tree, writes, artifacts)
+
+    async def _merged(self, key: str, staged: Staged, entry: bytes, artifacts: dict[str, bytes]) -> bytes:
+        """Return the entry a key comes to by what was staged."""
+        if staged.op == "append":
+            return await appended(self._snapshots, self._base, key, _items(staged), artifacts)
+        if staged.op == "reduce":
+            found = self._base.find(key)
+            before = None if found is None else await self._snapshots.value(map_row(found)[1])
+            return self._folded(key, staged, before).entry(artifacts.__setitem__)
+        return entry
+
+    def _folded(self, key: str, staged: Staged, before: JsonValue) -> Folding:
+        folding = self._merges.folding(key, before)
+        folding.add(decode_json(staged.data[0]))
+        return folding
 
 
 def at_once(work: Coroutine[object, object, T]) -> T:
@@ -161,36 +188,14 @@ def at_once(work: Coroutine[object, object, T]) -> T:
 
 def _checked(key: str, value: object) -> bytes:
     data = canonical_json(value)
-    refuse_secrets(f"context key {key!r}", data)
+    refuse_secrets("the context", b"{%b:%b}" % (canonical_json(key), data))
     return data
 
 
-def edit_tree(base: Tree, edits: Mapping[str, Item | None], artifacts: dict[str, bytes]) -> Tree:
-    """Return the snapshot tree with keys changed; the nodes made go to ``artifacts``."""
-    if not edits:
-        return base
-    fresh: list[Node] = []
-    tree = base.edit(edits, fresh)
-    artifacts.update((node.id, node.data) for node in fresh)
-    return tree
-
-
-async def appended(snapshots: Snapshots, base: Tree, key: str, items: JsonValue, artifacts: dict[str, bytes]) -> bytes:
-    """Return the entry of a list with items added; a list that is a tree already costs the items, not the list."""
-    assert isinstance(items, list)
-    found = base.find(key)
-    before = None if found is None else map_row(found)[1]
-    put: Callable[[str, bytes], None] = artifacts.__setitem__
-    tree = None if before is None else await snapshots.list_tree(before)
-    if tree is None:
-        old = [] if before is None else await snapshots.value(before)
-        if not isinstance(old, list):
-            message = f"context key {key!r} merges by appending but holds no list"
-            raise ConfigError(message)
-        return entry_of([*old, *items], put)
-    fresh: list[Node] = []
-    longer = tree.extend([list_item(entry_of(item, put)) for item in items], fresh)
-    for node in fresh:
-        put(node.id, node.data)
-    snapshots.remember(longer)
-    return reference(longer.id)
+def _items(staged: Staged) -> list[JsonValue]:
+    items: list[JsonValue] = []
+    for data in staged.data:
+        part = decode_json(data)
+        assert isinstance(part, list)
+        items += part
+    return items

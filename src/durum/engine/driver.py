@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
-
-import msgspec
+from typing import TYPE_CHECKING, Any
 
 from durum.core import decide as d
 from durum.core import events as ev
 from durum.core.artifact_kind import ArtifactKind
 from durum.core.canonical import decode_json
-from durum.core.failure import EFFECT_UNKNOWN, StateError, describe
-from durum.core.meta import SideEffectKind
+from durum.core.failure import StateError, describe
 from durum.core.retry import delay_ms, jitter_ppm
-from durum.core.tree import Tree
-from durum.engine.attempt import DomainEvents, Executed, execute
+from durum.engine.attempts import Begun
 from durum.engine.boundaries import Boundaries
-from durum.engine.completion import completion
-from durum.engine.context import ContextOverlay
-from durum.engine.live_io import Attempt, LiveIo
-from durum.engine.logs import Place, current_place
-from durum.errors import ContextConflictError
+from durum.engine.inbox import take
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from durum.core.fold import RunState
-    from durum.core.joins import Conflict
-    from durum.core.plan import ExecutionPlan
+    from durum.core.run_state import RunState
+    from durum.engine.attempts import Attempts
+    from durum.engine.children import Children
+    from durum.engine.inbox import Mailroom
     from durum.engine.live_io import World
     from durum.engine.snapshots import Snapshots
 
@@ -36,65 +27,100 @@ _LONGEST_RETRY_AFTER_MS = 3_600_000
 _STOP_SECONDS = 3.0
 
 
-class _Begun(msgspec.Struct, frozen=True):
-    """An attempt that was entered."""
-
-    position: int
-    number: int
-    base: Tree
-
-
 class Driver:
     """Performs the commands of one owned run."""
 
-    def __init__(
-        self,
-        world: World,
-        snapshots: Snapshots,
-        plan: ExecutionPlan,
-        progress: Callable[[str, str], None],
-    ) -> None:
+    def __init__(self, world: World, snapshots: Snapshots, attempts: Attempts, children: Children, mailroom: Mailroom) -> None:
         self._world = world
         self._recorder = world.recorder
         self._state: RunState = world.recorder.state
-        self._snapshots = snapshots
-        self._code = plan.code
         assert self._state.started is not None
-        self._boundaries = Boundaries(snapshots, self._state, self._state.started.initial_snapshot_id)
-        self._progress = progress
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._boundaries = Boundaries(snapshots, self._state, self._state.started.initial_snapshot_id, attempts.reducers)
+        self._attempts = attempts
+        self._children = children
+        self._mailroom = mailroom
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._reading: asyncio.Task[bool] | None = None
         self._wake = asyncio.Event()
+        self._draining = False
         self._ended: list[BaseException] = []
 
     async def drive(self) -> RunState:
         """Drive until the run is over, parked or this task is cancelled."""
+        self._mailroom.watch(self._state.run_id, self._mail)
         try:
+            await self._read_mail()
             while True:
+                self._children.tend(self._mail)
                 started, rest = await self._advance()
-                if rest:
-                    return self._state
-                if len(started) == 1 and not self._tasks and not self._state.waiting:
-                    await self._attempt(started[0])  # nothing else can happen meanwhile
+                if rest and not self._children.under_way:
+                    if not await self._is_told_more():
+                        return self._state
+                    continue
+                if len(started) == 1 and self._alone:
+                    await self._attempts.run(started[0])  # nothing else can happen meanwhile
                     continue
                 for attempt in started:
-                    self._launch(attempt)
+                    self._keep(asyncio.create_task(self._attempts.run(attempt)))
                 await self._until_something_happens()
                 if self._ended:
                     raise self._ended[0]
         finally:
-            for task in self._tasks:
-                task.cancel()
-            if self._tasks:
-                await asyncio.wait(self._tasks, timeout=_STOP_SECONDS)
+            self._mailroom.unwatch(self._state.run_id)
+            await self._children.stop()
+            await self._stop()
+
+    async def _stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_STOP_SECONDS)
+
+    async def _is_told_more(self) -> bool:
+        """Return whether there is word for a run at rest; if not, raise what kept a child from being driven."""
+        if self._state.over or self._draining:
+            return False
+        if await self._read_mail():
+            return True
+        self._children.check()
+        return False
+
+    @property
+    def _alone(self) -> bool:
+        """Whether only the attempt that begins now can bring the run on."""
+        return not (self._tasks or self._state.waiting or self._state.children or self._state.gates)
+
+    def drain(self) -> None:
+        """Enter nothing more; what is under way may come to its end."""
+        self._draining = True
+        self._children.drain()
+        self._wake.set()
+
+    # --- messages -----------------------------------------------------------------------------------------------------
+
+    def _mail(self) -> None:
+        """Read the inbox at once, for a message may concern what is under way."""
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._read_mail())
+            self._keep(self._reading)
+
+    async def _read_mail(self) -> bool:
+        """Move messages into the log; return whether there were any that mean something."""
+        taken = [take(self._recorder, letter) for letter in await self._mailroom.read(self._state.run_id)]
+        if any(taken):
+            await self._recorder.commit()
+        if self._state.cancelling is not None:
+            self._attempts.cancel()
+        return any(taken)
 
     # --- deciding and staging ----------------------------------------------------------------------------------------
 
-    async def _advance(self) -> tuple[list[_Begun], bool]:
+    async def _advance(self) -> tuple[list[Begun], bool]:
         """Stage what decide asks for until it asks for nothing but waiting, and make it durable in one commit."""
-        begun: list[_Begun] = []
+        begun: list[Begun] = []
         parked = False
         while not self._state.over and not parked:
-            commands = d.decide(self._state, self._world.clock.now_ms())
+            commands = self._allowed(d.decide(self._state, self._world.clock.now_ms()))
             for command in commands:
                 parked = isinstance(command, d.ParkRun)
                 if isinstance(command, d.EnterState) and self._state.doomed:
@@ -103,9 +129,17 @@ class Driver:
             if all(isinstance(command, d.WaitUntil) for command in commands):
                 break
         await self._recorder.commit()
-        return begun, parked or self._state.over
+        return begun, parked or self._state.over or (self._draining and not self._state.open)
 
-    async def _perform(self, command: d.Command, begun: list[_Begun]) -> None:
+    def _allowed(self, commands: list[d.Command]) -> list[d.Command]:
+        """Return what may be done now: a run that is drained enters nothing, a cancelled one waits for its children to hear."""
+        if self._draining:
+            commands = [command for command in commands if not isinstance(command, d.EnterState | d.WaitUntil)]
+        if self._state.cancelling is not None and self._children.under_way:
+            commands = [command for command in commands if not isinstance(command, d.CompleteRun)]
+        return commands
+
+    async def _perform(self, command: d.Command, begun: list[Begun]) -> None:
         match command:
             case d.EnterState():
                 await self._enter(command, begun)
@@ -138,40 +172,36 @@ class Driver:
         asked = details.get("retry_after_ms") if isinstance(details, dict) else None
         return min(asked, _LONGEST_RETRY_AFTER_MS) if isinstance(asked, int) and asked > 0 else 0
 
-    async def _enter(self, command: d.EnterState, begun: list[_Begun]) -> None:
+    async def _enter(self, command: d.EnterState, begun: list[Begun]) -> None:
         """Stage the entry of a state and add it to ``begun``; a context that cannot be joined fails the attempt at once."""
         state_id = self._state.plan.nodes[command.position].id
         artifacts: dict[str, bytes] = {}
-        base, conflicts = await self._boundaries.base(command.position, artifacts)
+        base, fault = await self._boundaries.base(command.position, artifacts)
         self._recorder.keep_all(ArtifactKind.CONTEXT_SNAPSHOT, artifacts)
         entered = ev.StateEntered(attempt=command.attempt, base_snapshot_id=base.id, state_id=state_id)
         self._recorder.stage(entered, state_id, command.attempt)
-        if conflicts:
-            error = StateError(describe(self._conflict(conflicts[0])), state_id)
+        if fault is not None:
+            error = StateError(describe(fault), state_id)
             self._recorder.stage(ev.StateFailed(error=error, state_id=state_id), state_id, command.attempt)
         else:
-            begun.append(_Begun(command.position, command.attempt, base))
-
-    def _conflict(self, conflict: Conflict) -> ContextConflictError:
-        return ContextConflictError(conflict.key, [self._state.plan.nodes[position].id for position in conflict.writers])
+            begun.append(Begun(command.position, command.attempt, base))
 
     async def _complete(self, command: d.CompleteRun) -> None:
         artifacts: dict[str, bytes] = {}
-        final, conflicts = await self._boundaries.final(artifacts)
+        final, fault = await self._boundaries.final(artifacts)
         self._recorder.keep_all(ArtifactKind.CONTEXT_SNAPSHOT, artifacts)
         status, error = command.status, None
-        if conflicts:
-            status, error = ev.RunStatus.FAILED, StateError(describe(self._conflict(conflicts[0])))
+        if fault is not None and status is not ev.RunStatus.CANCELLED:
+            status, error = ev.RunStatus.FAILED, StateError(describe(fault))
         self._recorder.stage(ev.RunCompleted(error=error, final_snapshot_id=final.id, status=status))
 
-    # --- attempts ----------------------------------------------------------------------------------------------------
+    # --- waiting -------------------------------------------------------------------------------------------------------
 
-    def _launch(self, begun: _Begun) -> None:
-        task = asyncio.create_task(self._attempt(begun))
+    def _keep(self, task: asyncio.Task[Any]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._over)
 
-    def _over(self, task: asyncio.Task[None]) -> None:
+    def _over(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._ended.append(error)
@@ -190,60 +220,3 @@ class Driver:
                 clock.cancel()
                 wake.cancel()
         self._wake.clear()
-
-    async def _attempt(self, begun: _Begun) -> None:
-        """Execute one attempt and stage how it ended."""
-        node = self._state.plan.nodes[begun.position]
-        overlay = ContextOverlay(self._snapshots, begun.base, self._state.plan.merges)
-        applies = node.meta.side_effects is SideEffectKind.APPLY_SIDE_EFFECT
-        attempt = Attempt(
-            node.id,
-            begun.number,
-            applies_effects=applies,
-            effect_key=effect_key(node.meta.idempotency, self._state.run_id),
-            effect_stem=f"{self._state.run_id}/{node.id}",
-        )
-        place = current_place.set(Place(self._state.run_id, node.id, begun.number))
-        io = LiveIo(self._world, attempt)
-        events = DomainEvents(self._state.config, lambda event: self._emit(event, attempt))
-        executed = await execute(
-            self._code[node.id],
-            overlay,
-            io,
-            events,
-            self._world.reader,
-            timeout_ms=node.timeout_ms,
-            progress=lambda message: self._progress(node.id, message),
-        )
-        current_place.reset(place)
-        await io.settle()
-        self._finish(begun, overlay, io, executed)
-
-    def _emit(self, event: ev.DomainEvent, attempt: Attempt) -> None:
-        if len(event.payload) > ev.INLINE_PAYLOAD_BYTES:
-            reference = self._recorder.keep(ArtifactKind.OTHER, bytes(event.payload))
-            event = ev.DomainEvent(name=event.name, payload=msgspec.Raw(b"null"), payload_ref=reference)
-        self._recorder.stage(event, attempt.state_id, attempt.number)
-
-    def _finish(self, begun: _Begun, overlay: ContextOverlay, io: LiveIo, executed: Executed) -> None:
-        node = self._state.plan.nodes[begun.position]
-        error = executed.error if io.blocked is None else describe(io.blocked)
-        if error is not None:
-            self._recorder.stage(ev.StateFailed(error=StateError(error, node.id), state_id=node.id), node.id, begun.number)
-            if io.blocked is not None:
-                detail, key = str(io.blocked), io.blocked.key
-                paused = ev.RunPaused(detail=detail, effect_key=key, reason=EFFECT_UNKNOWN, state_id=node.id)
-                self._recorder.stage(paused, node.id)
-            return
-        committed = executed.committed
-        assert committed is not None
-        self._recorder.keep_all(ArtifactKind.CONTEXT_SNAPSHOT, committed.artifacts)
-        self._snapshots.remember(committed.tree)
-        done = completion(node, overlay.reads, committed, io.facts_digest())
-        self._recorder.keep_all(ArtifactKind.OTHER, done.artifacts)
-        self._recorder.stage(done.event, node.id, begun.number, done.attached)
-
-
-def effect_key(template: str | None, run_id: str) -> str | None:
-    """Return a step's idempotency key; ``{run_id}`` in its template means the root run of all forks."""
-    return None if template is None else template.replace("{run_id}", run_id)

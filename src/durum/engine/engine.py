@@ -4,30 +4,35 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from durum.core import events as ev
 from durum.core.artifact_kind import ArtifactKind
-from durum.core.canonical import JsonObject
-from durum.core.config import IoMode
+from durum.core.canonical import JsonObject, decode_json
+from durum.core.config import IoMode, RunConfig
 from durum.core.facts import FactIndex
-from durum.core.fold import begin
-from durum.core.manifest import RunManifest, manifest_bytes
+from durum.core.manifest import Parent, RunManifest, manifest_bytes
 from durum.core.plan import ExecutionPlan, shape_bytes
+from durum.core.run_state import begin
 from durum.core.tree import tree_of
 from durum.engine.artifacts import ArtifactReader
+from durum.engine.attempts import Attempts
+from durum.engine.children import ChildDriver, Children, ChildResults
+from durum.engine.delivery import report
 from durum.engine.driver import Driver
+from durum.engine.inbox import Mailroom, take
 from durum.engine.live_io import World
 from durum.engine.recorder import Recorder
-from durum.engine.recovery import adopt_code, close_orphans, let_repeat, load_run
+from durum.engine.recovery import LoadedRun, adopt_code, close_orphans, load_run
 from durum.engine.snapshots import Snapshots
-from durum.errors import ConfigError, DurumError
+from durum.engine.stop import Stop
+from durum.errors import ConfigError, DurumError, PlanChangedError
 from durum.ports import ArtifactStore, EventStore
 
 if TYPE_CHECKING:
-    from durum.core.fold import RunState
+    from durum.core.run_state import RunState
     from durum.engine.transports import TransportRegistry
     from durum.ports import Clock, Entropy, Head
 
@@ -45,6 +50,24 @@ class StartRun(msgspec.Struct, frozen=True):
     initial_context: JsonObject
 
 
+class ChildCode(Protocol):
+    """The code of a child run."""
+
+    @property
+    def plan(self) -> ExecutionPlan:
+        """Its plan."""
+
+    def transports(self) -> TransportRegistry:
+        """Return the transports a run of it may reach: its own, never its parent's."""
+
+    def start_run(self, run_id: str, inputs: JsonObject, config: RunConfig, parent: Parent) -> StartRun:
+        """Return what a run of it is started from; ``inputs`` were checked when it was spawned."""
+
+
+ChildCodes = Callable[[object], ChildCode]
+"""Returns the code behind what a state that starts a child run carries as ``child``."""
+
+
 class Watcher(msgspec.Struct, frozen=True):
     """Who is told what happens: every durable event, and lines of progress with the state they come from."""
 
@@ -60,13 +83,24 @@ class Engine:
     """Drives runs of one store."""
 
     def __init__(
-        self, store: Store, transports: TransportRegistry, clock: Clock, entropy: Entropy, watcher: Watcher | None = None
+        self,
+        store: Store,
+        transports: TransportRegistry,
+        clock: Clock,
+        entropy: Entropy,
+        watcher: Watcher | None = None,
+        child_codes: ChildCodes | None = None,
+        mailroom: Mailroom | None = None,
+        stop: Stop | None = None,
     ) -> None:
         self._store = store
         self._transports = transports
         self._clock = clock
         self._entropy = entropy
         self._watcher = watcher or Watcher()
+        self._child_codes = child_codes
+        self._mailroom = mailroom or Mailroom(store)
+        self._stop = stop or Stop()
         self._reader = ArtifactReader(store)
         self._snapshots = Snapshots(self._reader)
 
@@ -98,46 +132,89 @@ class Engine:
             await recorder.commit()
             if on_started is not None:
                 on_started()
-            return await self._drive(recorder, run.plan, FactIndex())
+            return await self._drive(recorder, run.plan, FactIndex(), run.manifest)
         finally:
             await self._give_up(head)
 
-    async def resume(self, run_id: str, plan: ExecutionPlan, repeat: str | None = None) -> RunState:
+    async def resume(self, run_id: str, plan: ExecutionPlan, actor: str | None = "") -> RunState:
         """Drive a run on; one that is over is returned as it is, without a write.
 
-        ``repeat`` is the key of the effect the run is paused for: a person looked and lets it be tried again.
+        A paused one goes on on the word of ``actor``, and stays paused if that is None.
 
         Raises:
             NotFoundError, RunOwnedError, PlanChangedError.
         """
         loaded = await load_run(self._store, self._reader, run_id)
-        if loaded.state.over:
-            return loaded.state
-        head = await self._store.claim(run_id)
-        try:
-            if head.seq != loaded.state.seq:  # someone drove it on between reading and claiming
-                loaded = await load_run(self._store, self._reader, run_id)
-                if loaded.state.over:
-                    return loaded.state
-            recorder = self._recorder(head, loaded.state)
-            close_orphans(recorder)
-            adopt_code(recorder, plan, shape_bytes(plan.shape))
-            if repeat is not None:
-                let_repeat(recorder, repeat)
-            await recorder.commit()
-            return await self._drive(recorder, plan, loaded.facts)
-        finally:
-            await self._give_up(head)
+        if not loaded.state.over:
+            head = await self._store.claim(run_id)
+            try:
+                if head.seq != loaded.state.seq:  # someone drove it on between reading and claiming
+                    loaded = await load_run(self._store, self._reader, run_id)
+                if not loaded.state.over:
+                    return await self._go_on(head, loaded, plan, actor)
+            finally:
+                await self._give_up(head)
+        await report(self._store, loaded.state, loaded.manifest)
+        return loaded.state
+
+    async def _go_on(self, head: Head, loaded: LoadedRun, plan: ExecutionPlan, actor: str | None) -> RunState:
+        recorder = self._recorder(head, loaded.state)
+        close_orphans(recorder)
+        adopt_code(recorder, plan, shape_bytes(plan.shape))
+        for letter in await self._mailroom.read(head.run_id):  # what was said before this word to go on
+            take(recorder, letter)
+        if recorder.state.paused is not None and actor is not None:
+            recorder.stage(ev.RunResumed(actor=actor))
+        await recorder.commit()
+        return await self._drive(recorder, plan, loaded.facts, loaded.manifest)
 
     def _recorder(self, head: Head, state: RunState) -> Recorder:
         return Recorder(self._store, self._reader, self._clock, head, self._store.worker, state, self._watcher.event)
 
-    async def _drive(self, recorder: Recorder, plan: ExecutionPlan, facts: FactIndex) -> RunState:
+    async def _drive(self, recorder: Recorder, plan: ExecutionPlan, facts: FactIndex, manifest: RunManifest) -> RunState:
+        state = recorder.state
+        self._transports.add("child", lambda: ChildResults(self._store, self._reader, state.run_id))
         world = World(recorder, self._reader, facts, self._transports, self._clock, self._entropy)
+        depth = manifest.parent.depth if isinstance(manifest.parent, Parent) else 0
+        attempts = Attempts(world, self._snapshots, plan, self._watcher.progress or _ignore, depth)
+        children = Children(self._store, recorder, self._clock, self._child_driver(plan, state, depth))
+        driver = Driver(world, self._snapshots, attempts, children, self._mailroom)
         try:
-            return await Driver(world, self._snapshots, plan, self._watcher.progress or _ignore).drive()
+            with self._stop.ends(driver):
+                await driver.drive()
         finally:
             await self._transports.close()
+        if state.over:
+            await report(self._store, state, manifest)
+        return state
+
+    def _child_driver(self, plan: ExecutionPlan, state: RunState, depth: int) -> ChildDriver:
+        async def drive(spawned: ev.ChildSpawned, actor: str | None) -> None:
+            assert self._child_codes is not None
+            spawn: Any = plan.implementation(state.plan, spawned.state_id)
+            code, child_id = self._child_codes(spawn.child), spawned.child_run_id
+            if code.plan.op_id != spawned.op_id:
+                reason = f"state {spawned.state_id} started {spawned.op_id}, but it starts {code.plan.op_id} now"
+                raise PlanChangedError(child_id, [reason])
+            engine = Engine(
+                self._store,
+                code.transports(),
+                self._clock,
+                self._entropy,
+                child_codes=self._child_codes,
+                mailroom=self._mailroom,
+                stop=self._stop,
+            )
+            head = await self._store.head(child_id)
+            if head is not None and head.seq:
+                await engine.resume(child_id, code.plan, actor)
+                return
+            inputs: Any = decode_json(await self._reader.get(spawned.inputs_id))
+            config = msgspec.structs.replace(state.config, skip_tags=())
+            parent = Parent(depth=depth + 1, key=spawned.key, run_id=state.run_id)
+            await engine.start(code.start_run(child_id, inputs, config, parent))
+
+        return drive
 
     async def _give_up(self, head: Head) -> None:
         """Release the run; if the store is away the lock's end says the same."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from reprlib import repr as short
 from typing import TYPE_CHECKING, Any, Protocol, overload
 
 import msgspec
@@ -12,6 +14,7 @@ from durum.core.canonical import parse_json
 from durum.core.facts import outcome
 from durum.core.payload import decode_payload, encode_payload
 from durum.core.state import DONE, IoCall, IoProvider, IoResult
+from durum.engine.file_calls import FileCalls
 from durum.errors import ConfigError, IoError, MissingFactError, RateLimitedError, TransportError
 
 if TYPE_CHECKING:
@@ -23,14 +26,19 @@ if TYPE_CHECKING:
     from durum.engine.artifacts import ArtifactReader
 
 _MAX_SLEEP = timedelta(minutes=5)
-_RETRYABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
-_TOO_MANY = 429
 _FAILED = 400
+_PASSING = frozenset({408, 425})  # timeout, too early
+_TOO_MANY = 429
+_SERVER_FAILED = 500
 _SHOWN_CHARACTERS = 500
+_SECONDS_DIGITS = 10  # three centuries; a number beyond 2^53 could not be recorded
 
 
 class Secret(str):
-    """The name of a secret, resolved from the environment at call time; its value is never recorded."""
+    """Where a secret is: a name in the environment, or ``file:`` and an absolute path. It is read when a call needs it.
+
+    ``Secret("API_TOKEN")``, ``Secret("file:/run/secrets/token")``: only this reference is recorded, never the value.
+    """
 
     __slots__ = ()
 
@@ -86,13 +94,13 @@ class Provider(IoProvider, Protocol):
         """Pause inside the process."""
 
 
-class Io:
+class Io(FileCalls):
     """Everything a step may ask of the outside. Each outcome is recorded; nothing here parks a run."""
 
     def __init__(
         self, provider: Provider, recorder: EventRecorder, reader: ArtifactReader, progress: Callable[[str], None]
     ) -> None:
-        self._provider = provider
+        self._provider: Provider = provider
         self._recorder = recorder
         self._reader = reader
         self._progress = progress
@@ -232,22 +240,6 @@ class Io:
         judge = _status_judge(method, url) if check else None
         return http_response((await self._provider.call(IoCall("http", request, None, keep, reads, judge))).response)
 
-    # --- files ------------------------------------------------------------------------------------------------------
-
-    async def read_file(self, path: str | PathLike[str], *, max_bytes: int | None = None, keep: str = "run") -> bytes:
-        """Return a file's bytes; a file over ``max_bytes`` (default 64 MiB) is refused."""
-        request: JsonObject = {"op": "read", "path": str(path)}
-        if max_bytes is not None:
-            request["max_bytes"] = max_bytes
-        response = await self.call("file", request, keep=keep)
-        assert isinstance(response, dict)
-        return decode_payload(response["content"])
-
-    async def write_file(self, path: str | PathLike[str], content: bytes | str) -> None:
-        """Write a file atomically; an effect, so the step must declare ``effects="apply_side_effect"``."""
-        data = content.encode() if isinstance(content, str) else content
-        await self.call("file", {"op": "write", "path": str(path), "content": encode_payload(data)}, read=False)
-
     # --- reports ----------------------------------------------------------------------------------------------------
 
     def emit(self, name: str, payload: object = None, *, verbose: bool = False) -> Any:  # noqa: ANN401 - see ``Done``
@@ -268,21 +260,50 @@ class Io:
 
 
 def exec_result(response: JsonValue) -> ExecResult:
-    """Return an ``exec`` response typed."""
-    assert isinstance(response, dict)
-    code = response["exit_code"]
-    assert isinstance(code, int)
-    return ExecResult(code, decode_payload(response["stdout"]), decode_payload(response["stderr"]))
+    """Return an ``exec`` response typed; an answer given by a person may leave out the output, which is empty then.
+
+    Raises:
+        IoError: the response has another shape.
+    """
+    answer = response if isinstance(response, dict) else {}
+    code = answer.get("exit_code")
+    if not isinstance(code, int) or isinstance(code, bool):
+        message = f'the answer of a command must hold its exit code, as in {{"exit_code": 0}}, not {short(response)}'
+        raise IoError(message)
+    return ExecResult(code, _bytes(answer, "stdout"), _bytes(answer, "stderr"))
 
 
 def http_response(response: JsonValue) -> HttpResponse:
-    """Return an ``http`` response typed."""
-    assert isinstance(response, dict)
-    status, headers = response["status"], response["headers"]
-    assert isinstance(status, int)
-    assert isinstance(headers, list)
-    pairs = tuple((str(name), str(value)) for name, value in msgspec.convert(headers, list[tuple[str, str]]))
-    return HttpResponse(status, str(response["url"]), pairs, decode_payload(response["body"]))
+    """Return an ``http`` response typed; an answer given by a person may leave out all but the status.
+
+    Raises:
+        IoError: the response has another shape.
+    """
+    answer = response if isinstance(response, dict) else {}
+    status, url, headers = answer.get("status"), answer.get("url", ""), answer.get("headers", [])
+    if not isinstance(status, int) or isinstance(status, bool):
+        message = f'the answer of an HTTP request must hold its status, as in {{"status": 200}}, not {short(response)}'
+        raise IoError(message)
+    if not isinstance(url, str):
+        message = f'"url" must be a text, such as "https://example.com/", not {short(url)}'
+        raise IoError(message)
+    try:
+        pairs = msgspec.convert(headers, list[tuple[str, str]])
+    except msgspec.ValidationError:
+        message = f'"headers" must be a list of pairs, such as [["content-type", "text/plain"]], not {short(headers)}'
+        raise IoError(message) from None
+    return HttpResponse(status, url, tuple((name.lower(), value) for name, value in pairs), _bytes(answer, "body"))
+
+
+def _bytes(answer: JsonObject, field: str) -> bytes:
+    """Return the bytes of a payload field, none if it is left out."""
+    if field not in answer:
+        return b""
+    try:
+        return decode_payload(answer[field])
+    except ValueError as error:
+        message = f'"{field}" must be given as {{"text": "..."}} or {{"base64": "..."}}: {error}'
+        raise IoError(message) from None
 
 
 def _exit_judge(argv: JsonValue) -> Callable[[JsonValue], None]:
@@ -307,16 +328,28 @@ def _status_judge(method: str, url: str) -> Callable[[JsonValue], None]:
         details = {"status": result.status, "retry_after_ms": _retry_after_ms(result), "body": result.text[:_SHOWN_CHARACTERS]}
         if result.status == _TOO_MANY:
             raise RateLimitedError(message, details=details)
-        retryable = result.status in _RETRYABLE_STATUSES
+        retryable = result.status in _PASSING or result.status >= _SERVER_FAILED
         raise TransportError(message, code="http_status", retryable=retryable, details=details)
 
     return judge
 
 
 def _retry_after_ms(response: HttpResponse) -> int | None:
-    """Return the Retry-After header in ms; its date form is left out, for it would need a clock."""
-    seconds = response.header("retry-after")
-    return int(seconds) * 1000 if seconds is not None and seconds.isdigit() else None
+    """Return what Retry-After asks for in ms; a date counts from the response's own Date, so that no clock is needed."""
+    asked = (response.header("retry-after") or "").strip()
+    if asked.isascii() and asked.isdecimal():
+        return int(asked.lstrip("0")[:_SECONDS_DIGITS] or "0") * 1000
+    until, since = _http_date(asked), _http_date(response.header("date") or "")
+    return None if until is None or since is None else max(0, _milliseconds(until - since))
+
+
+def _http_date(text: str) -> datetime | None:
+    """Return the moment an HTTP date in any of its three forms names, None if it is none."""
+    try:
+        moment = parsedate_to_datetime(text)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
 
 
 def _plain(value: str | Secret | JsonObject) -> JsonValue:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from durum.codec import decode, encode
 from durum.core.canonical import digest_bytes
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from durum.core.artifact_kind import ArtifactKind
     from durum.core.events import Envelope, Event
-    from durum.core.fold import RunState
+    from durum.core.run_state import RunState
     from durum.engine.artifacts import ArtifactReader
     from durum.ports import Clock, EventStore, Head, StoredEvent
 
@@ -28,6 +28,14 @@ INLINE_EVENT_BYTES = 32 * 1024
 _TRIES = 5
 _RETRY_SECONDS = 0.05
 _KNOWN_IDS = 4096
+
+
+class _Batch(NamedTuple):
+    """What one commit takes along."""
+
+    events: list[StoredEvent]
+    artifacts: list[Artifact]
+    consumed: list[str]
 
 
 class Recorder:
@@ -54,6 +62,7 @@ class Recorder:
         self._staged: list[StoredEvent] = []
         self._envelopes: list[Envelope] = []
         self._artifacts: dict[str, Artifact] = {}
+        self._consumed: list[str] = []
         self._known: dict[str, None] = {}
         self._lock = asyncio.Lock()
         self._listener = listener
@@ -72,6 +81,10 @@ class Recorder:
         """Add artifacts whose ids are known."""
         for identity, data in artifacts.items():
             self.keep(kind, data, identity)
+
+    def consume(self, message_id: str) -> None:
+        """Drop an inbox message with the next commit, which holds the events it was made into."""
+        self._consumed.append(message_id)
 
     def stage(
         self, event: Event, state_id: str | None = None, attempt: int | None = None, attached: Attached | None = None
@@ -118,9 +131,10 @@ class Recorder:
             if self._durable_seq >= upto:
                 return
             staged, envelopes, artifacts = self._staged, self._envelopes, list(self._artifacts.values())
-            self._staged, self._envelopes, self._artifacts = [], [], {}
+            consumed = self._consumed
+            self._staged, self._envelopes, self._artifacts, self._consumed = [], [], {}, []
             try:
-                cancelled = await self._see_through(staged, artifacts)
+                cancelled = await self._see_through(_Batch(staged, artifacts, consumed))
             except BaseException as error:
                 self._broken = error
                 raise
@@ -150,12 +164,12 @@ class Recorder:
         if self._broken is not None:
             raise self._broken
 
-    async def _see_through(self, staged: list[StoredEvent], artifacts: list[Artifact]) -> bool:
+    async def _see_through(self, batch: _Batch) -> bool:
         """Append even if the task that waits is cancelled, and return whether it was: later events are chained to these."""
         try:
-            await self._append(staged, artifacts)
+            await self._append(batch)
         except asyncio.CancelledError:
-            again = asyncio.create_task(self._append(staged, artifacts))
+            again = asyncio.create_task(self._append(batch))
             while not again.done():
                 with contextlib.suppress(asyncio.CancelledError):
                     await asyncio.shield(again)
@@ -163,14 +177,14 @@ class Recorder:
             return True
         return False
 
-    async def _append(self, staged: list[StoredEvent], artifacts: list[Artifact]) -> None:
+    async def _append(self, batch: _Batch) -> None:
         """Append once, whatever becomes of the acknowledgement: after a doubt the head tells whether the bytes are there."""
         run_id, epoch = self._head.run_id, self._head.epoch
         for attempt in range(_TRIES):
             try:
-                await self._store.append(run_id, self._durable_seq, epoch, staged, artifacts)
+                await self._store.append(run_id, self._durable_seq, epoch, batch.events, batch.artifacts, batch.consumed)
             except (StoreUnavailableError, ConcurrencyError) as error:
-                if await self._landed(staged[-1]):
+                if await self._landed(batch.events[-1]):
                     return
                 if isinstance(error, ConcurrencyError) or attempt == _TRIES - 1:
                     raise

@@ -12,9 +12,10 @@ from durum.core import events as ev
 from durum.core.artifact_kind import ArtifactKind
 from durum.core.facts import FactIndex, index_facts
 from durum.core.failure import ORPHAN_ATTEMPT_RECOVERED, StateError, failure
-from durum.core.fold import Attached, RunState, begin, fold
+from durum.core.fold import Attached, fold
 from durum.core.manifest import RunManifest, decode_manifest
-from durum.core.plan import PlanShape, decode_shape
+from durum.core.plan import PlanShape, decode_shape, rule_of
+from durum.core.run_state import RunState, begin
 from durum.errors import CorruptionError, NotFoundError, PlanChangedError
 
 if TYPE_CHECKING:
@@ -81,19 +82,6 @@ def close_orphans(recorder: Recorder) -> int:
     return len(orphans)
 
 
-def let_repeat(recorder: Recorder, effect_key: str) -> None:
-    """Stage a person's word that an effect whose outcome is unknown may be tried again.
-
-    Raises:
-        NotFoundError: the run is not paused for this effect.
-    """
-    paused = recorder.state.paused
-    if paused is None or paused.effect_key != effect_key:
-        hint = "the run is not paused" if paused is None else f"the run is paused for {paused.effect_key}"
-        raise NotFoundError("effect to repeat", effect_key, hint)
-    recorder.stage(ev.RunResumed(decision="repeat", effect_key=effect_key))
-
-
 def adopt_code(recorder: Recorder, plan: ExecutionPlan, plan_bytes: bytes) -> None:
     """Record that the code changed, if it did; refuse it where the log no longer fits.
 
@@ -101,12 +89,17 @@ def adopt_code(recorder: Recorder, plan: ExecutionPlan, plan_bytes: bytes) -> No
         PlanChangedError: a state the log speaks of is gone, or its edges, effect class or merges changed.
     """
     state = recorder.state
-    old, new = state.plan, plan.shape
+    old, new = state.plan.shape, plan.shape
     reasons = [*_misfits(state, new), *_merge_misfits(old, new)]
     if reasons:
         raise PlanChangedError(state.run_id, reasons)
-    changed = [node.id for node in new.nodes if node.id not in old.index or _differs(old.node(node.id), node)]
-    if not changed and [node.id for node in old.nodes] == [node.id for node in new.nodes]:
+    reducers = {key for key in new.merges if old.reducers.get(key) != new.reducers.get(key)}
+    changed = [
+        node.id
+        for node in new.nodes
+        if node.id not in old.index or _differs(old.node(node.id), node) or not reducers.isdisjoint(node.writes)
+    ]
+    if not changed and not reducers and [node.id for node in old.nodes] == [node.id for node in new.nodes]:
         return
     plan_id = recorder.keep(ArtifactKind.OTHER, plan_bytes)
     recorder.stage(
@@ -116,7 +109,7 @@ def adopt_code(recorder: Recorder, plan: ExecutionPlan, plan_bytes: bytes) -> No
 
 def _misfits(state: RunState, new: PlanShape) -> list[str]:
     reasons = []
-    for position, node in enumerate(state.plan.nodes):
+    for position, node in enumerate(state.plan.shape.nodes):
         if state.states[position].attempt < 0 and state.states[position].skip is None:
             continue  # the log does not speak of it yet
         if node.id not in new.index:
@@ -125,6 +118,8 @@ def _misfits(state: RunState, new: PlanShape) -> list[str]:
         now = new.node(node.id)
         if set(now.deps) != set(node.deps):
             reasons.append(f"state {node.id} has run but depends on other states now")
+        if rule_of(now) != rule_of(node):
+            reasons.append(f"state {node.id} has run but adds other states to the plan now")
         if now.meta.side_effects is not node.meta.side_effects:
             reasons.append(f"state {node.id} has run as {node.meta.side_effects} but is {now.meta.side_effects} now")
     return reasons

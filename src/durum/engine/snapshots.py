@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from durum.core.canonical import decode_json
+from durum.core.canonical import canonical_json, decode_json
 from durum.core.tree import Node, Tree, entry_id, inline_value, is_node, map_row, parse_node
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from durum.core.canonical import JsonObject, JsonValue
     from durum.engine.artifacts import ArtifactReader
 
 _TREES_KEPT = 64
+_LISTS_KEPT = 4
 
 
 class Snapshots:
@@ -21,6 +24,7 @@ class Snapshots:
     def __init__(self, reader: ArtifactReader) -> None:
         self._reader = reader
         self._trees: OrderedDict[str, Tree] = OrderedDict()
+        self._items: OrderedDict[bytes, Sequence[bytes]] = OrderedDict()
 
     def remember(self, tree: Tree) -> None:
         """Keep a tree that was just made; the next state most likely begins from it."""
@@ -73,6 +77,18 @@ class Snapshots:
             return None
         tree = await self.tree(identity)
         return None if tree.keyed else tree
+
+    async def items(self, entry: bytes) -> Sequence[bytes]:
+        """Return the canonical items of a list, or ``[key, value]`` of a map in key order; kept for who reads the next one."""
+        known = self._items.get(entry)
+        if known is None:
+            value = await self.value(entry)
+            rows = [[key, value[key]] for key in sorted(value)] if isinstance(value, dict) else value
+            known = [canonical_json(row) for row in rows] if isinstance(rows, list) else []
+            self._items[entry] = known
+            if len(self._items) > _LISTS_KEPT:
+                self._items.popitem(last=False)
+        return known
 
     async def content(self, tree: Tree) -> JsonObject:
         """Return the whole map a tree holds."""

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import logging
-import os
 from typing import TYPE_CHECKING
 
-from durum.core.payload import encode_payload, payload_text
+from durum.core.known_secrets import KnownSecrets
+from durum.core.secrets import redact_text
+from durum.engine.call_streams import CallStreams
+from durum.engine.secret_values import secret_value
 from durum.errors import TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterable, Callable, Mapping
 
     from durum.core.canonical import JsonValue
-    from durum.ports import Transport
+    from durum.engine.artifacts import ArtifactReader
+    from durum.ports import StoredFile, Transport
 
 TransportFactory = "Callable[[], Transport]"
-_SHORTEST_SCRUBBED = 4
 _log = logging.getLogger(__name__)
 
 
 class CallHandle:
     """Implements ``TransportCall`` and remembers the secrets it resolved, so that no outcome can carry one away."""
 
-    def __init__(self, effect_key: str | None, resolved: dict[str, str]) -> None:
+    def __init__(self, effect_key: str | None, known: KnownSecrets, artifacts: ArtifactReader) -> None:
         self._effect_key = effect_key
-        self._resolved = resolved  # name -> value, of every call before as well: a later answer may repeat one
+        self._streams = CallStreams(artifacts, known)
+        self._known = known  # of every call before as well: a later answer may repeat one
 
     @property
     def effect_key(self) -> str | None:
@@ -33,42 +36,36 @@ class CallHandle:
         return self._effect_key
 
     def secret(self, name: str) -> str:
-        """Resolve a secret reference from the environment."""
-        value = os.environ.get(name)
-        if not value:
-            message = f"secret {name} is not set; put it into the environment of the process that runs this"
-            raise TransportError(message, code="secret_missing")
-        self._resolved[name] = value
+        """Resolve a secret reference; ``TransportError`` (``secret_missing``) if there is nothing behind it."""
+        value = secret_value(name)
+        self._known.add(name, value)
         return value
+
+    async def store(self, chunks: AsyncIterable[bytes]) -> StoredFile:
+        """Stream bytes into the store; the fact of this call will list them."""
+        return await self._streams.put(chunks)
+
+    def stored(self, artifact_id: str) -> AsyncGenerator[bytes, None]:
+        """Hand stored bytes out in pieces."""
+        return self._streams.get(artifact_id)
+
+    @property
+    def artifact_ids(self) -> tuple[str, ...]:
+        """What this call streamed into the store."""
+        return self._streams.ids
 
     def scrub(self, value: JsonValue) -> JsonValue:
         """Return a JSON value with every resolved secret replaced by its name."""
-        if not self._resolved:
-            return value
-        if isinstance(value, str):
-            for name, secret in self._resolved.items():
-                if len(secret) >= _SHORTEST_SCRUBBED:
-                    value = value.replace(secret, f"[secret {name}]")
-            return value
-        if isinstance(value, list):
-            return [self.scrub(item) for item in value]
-        if isinstance(value, dict):
-            hidden = payload_text(value)
-            if hidden is not None:
-                text = hidden.encode("latin-1").decode("utf-8", "surrogateescape")
-                return encode_payload(str(self.scrub(text)).encode("utf-8", "surrogateescape"))
-            return {str(self.scrub(key)): self.scrub(item) for key, item in value.items()}
-        return value
+        return self._known.scrub(value)
 
 
 class TransportRegistry:
     """Namespaces and how to reach them."""
 
-    def __init__(self, factories: Mapping[str, Callable[[], Transport]], idempotent: frozenset[str] = frozenset()) -> None:
+    def __init__(self, factories: Mapping[str, Callable[[], Transport]]) -> None:
         self._factories = dict(factories)
-        self._idempotent = idempotent
         self._made: dict[str, Transport] = {}
-        self._resolved: dict[str, str] = {}
+        self._known = KnownSecrets()  # what the calls of this run resolved
 
     def get(self, namespace: str) -> Transport:
         """Return the transport of a namespace; ``TransportError`` if none is registered."""
@@ -87,13 +84,17 @@ class TransportRegistry:
         """How many transports were made; 0 in replay."""
         return len(self._made)
 
-    def idempotent(self, namespace: str) -> bool:
-        """Tell whether repeating the same effect of a namespace is the same as doing it once."""
-        return namespace in self._idempotent
+    def add(self, namespace: str, factory: Callable[[], Transport]) -> None:
+        """Register a namespace of the engine's own."""
+        self._factories[namespace] = factory
 
-    def handle(self, effect_key: str | None) -> CallHandle:
+    def handle(self, effect_key: str | None, artifacts: ArtifactReader) -> CallHandle:
         """Return what a transport may know of the call it performs."""
-        return CallHandle(effect_key, self._resolved)
+        return CallHandle(effect_key, self._known, artifacts)
+
+    def clean(self, text: str) -> str:
+        """Return a line that someone will see, without secrets."""
+        return redact_text(self._known.scrub_text(text))
 
     async def close(self) -> None:
         """Close every transport that was made."""
@@ -101,5 +102,5 @@ class TransportRegistry:
         for namespace, transport in made.items():
             try:
                 await transport.close()
-            except Exception:  # noqa: BLE001 - the run is over; what a transport left open is not its failure
-                _log.warning("transport %s could not be closed", namespace, exc_info=True)
+            except Exception as error:  # noqa: BLE001 - the run is over; what a transport left open is not its failure
+                _log.warning("transport %s could not be closed: %s", namespace, self.clean(repr(error)))

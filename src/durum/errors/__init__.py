@@ -6,6 +6,7 @@
     |   |-- CanonicalJsonError
     |   |-- SecretsDetectedError
     |   |-- InvalidInputError
+    |   |-- AnswerError
     |   |-- TargetError
     |   |-- WorkflowDefinitionError
     |   |-- PlanValidationError
@@ -13,10 +14,13 @@
     |   |   |-- DuplicateStateIdError
     |   |   |-- MissingStateForEdgeError
     |   |   |-- CircularDependencyError
-    |   |   `-- DanglingDependencyTagError
+    |   |   |-- DanglingDependencyTagError
+    |   |   `-- SideBySideWritersError
     |   |-- ConfigError
     |   |-- NotFoundError
     |   |-- RunExistsError
+    |   |-- RunOverError
+    |   |-- KeyReusedError
     |   |-- RunOwnedError
     |   |-- PlanChangedError
     |   `-- ForeignStoreError
@@ -25,7 +29,8 @@
     |   |-- ContextError
     |   |   |-- MissingKeyError
     |   |   |-- SerializationError
-    |   |   `-- ContextConflictError
+    |   |   |-- ContextConflictError
+    |   |   `-- MergeError
     |   `-- IoError
     |       |-- MissingFactError
     |       |-- FactConflictError
@@ -42,6 +47,7 @@ Each class has a stable ``code`` (a page section in ``docs/errors.md``) and buil
 """
 
 from durum.errors.caller import (
+    AnswerError,
     CanonicalJsonError,
     CircularDependencyError,
     ConfigError,
@@ -51,13 +57,16 @@ from durum.errors.caller import (
     ForeignStoreError,
     InvalidIdError,
     InvalidInputError,
+    KeyReusedError,
     MissingStateForEdgeError,
     NotFoundError,
     PlanChangedError,
     PlanValidationError,
     RunExistsError,
+    RunOverError,
     RunOwnedError,
     SecretsDetectedError,
+    SideBySideWritersError,
     TargetError,
     WorkflowDefinitionError,
 )
@@ -73,6 +82,7 @@ from durum.errors.run import (
     EffectUnknownError,
     FactConflictError,
     IoError,
+    MergeError,
     MissingFactError,
     MissingKeyError,
     RateLimitedError,
@@ -88,6 +98,7 @@ from durum.errors.world import (
 )
 
 __all__ = [
+    "AnswerError",
     "CallerError",
     "CanonicalJsonError",
     "CircularDependencyError",
@@ -106,6 +117,8 @@ __all__ = [
     "InvalidIdError",
     "InvalidInputError",
     "IoError",
+    "KeyReusedError",
+    "MergeError",
     "MissingFactError",
     "MissingKeyError",
     "MissingStateForEdgeError",
@@ -115,9 +128,11 @@ __all__ = [
     "RateLimitedError",
     "RunError",
     "RunExistsError",
+    "RunOverError",
     "RunOwnedError",
     "SecretsDetectedError",
     "SerializationError",
+    "SideBySideWritersError",
     "StepError",
     "StorageError",
     "StoreUnavailableError",

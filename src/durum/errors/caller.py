@@ -56,6 +56,28 @@ class InvalidInputError(CallerError):
         super().__init__(f"invalid input for workflow {workflow}: {'; '.join(self.problems)}")
 
 
+class AnswerError(CallerError):
+    """An answer does not fit the gate it is for."""
+
+    code = "invalid_answer"
+
+    def __init__(self, gate: str, reason: str) -> None:
+        self.gate = gate
+        self.reason = reason
+        super().__init__(f"gate {gate}: {reason}")
+
+
+class RunOverError(CallerError):
+    """A run that is over is to be steered; only rewinding or forking goes on from there."""
+
+    code = "run_over"
+
+    def __init__(self, run_id: str, status: str) -> None:
+        self.run_id = run_id
+        self.status = status
+        super().__init__(f"run {run_id} is over ({status}); nothing can be changed in it any more")
+
+
 class TargetError(CallerError):
     """A TARGET names no workflow that can be loaded."""
 
@@ -134,6 +156,19 @@ class DanglingDependencyTagError(PlanValidationError):
         super().__init__(f"state {state_id} depends on tag {missing_tag!r}, which no state carries")
 
 
+class SideBySideWritersError(PlanValidationError):
+    """Two states declare to write one context key, neither comes before the other, and the key declares no merge."""
+
+    code = "side_by_side_writers"
+
+    def __init__(self, key: str, writers: Sequence[str]) -> None:
+        self.key = key
+        self.writers = tuple(writers)
+        super().__init__(
+            f"states {' and '.join(self.writers)} write context key {key!r} side by side; order them or declare a merge"
+        )
+
+
 class ConfigError(CallerError):
     """A setting is unknown or out of range."""
 
@@ -160,6 +195,20 @@ class RunExistsError(CallerError):
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
         super().__init__(f"run {run_id} exists already; resume it with: durum resume {run_id}")
+
+
+class KeyReusedError(CallerError):
+    """An invocation key was used before to ask for something else."""
+
+    code = "key_reused"
+
+    def __init__(self, run_id: str, differences: Sequence[str]) -> None:
+        self.run_id = run_id
+        self.differences = tuple(differences)
+        super().__init__(
+            f"this invocation key started run {run_id} with {'; '.join(self.differences)}; "
+            "ask for the same again to find that run, or give this job a key of its own"
+        )
 
 
 class RunOwnedError(CallerError):

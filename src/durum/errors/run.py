@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from durum.errors.roots import RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
 
 class StepError(RunError):
@@ -50,16 +50,36 @@ class SerializationError(ContextError):
 
 
 class ContextConflictError(ContextError):
-    """Two states wrote one key side by side and the key declares no merge."""
+    """Two states wrote one key side by side and the key declares no merge.
+
+    ``writers`` maps each one's id to the digest of the value it wrote, None for one that deleted the key. ``state_id`` is the
+    state they meet in, None for the end of the run.
+    """
 
     code = "context_conflict"
 
-    def __init__(self, key: str, writers: Sequence[str]) -> None:
+    def __init__(self, key: str, state_id: str | None, writers: Mapping[str, str | None]) -> None:
         self.key = key
-        self.writers = tuple(writers)
+        self.state_id = state_id
+        self.writers = dict(writers)
+        self.details = {"key": key, "state_id": state_id, "writers": self.writers}
+        values = " and ".join("no value" if digest is None else digest for digest in self.writers.values())
         super().__init__(
-            f"context key {key!r} was written by {' and '.join(self.writers)} side by side; order them or declare a merge"
+            f"context key {key!r} was written by {' and '.join(self.writers)} side by side ({values}), which meet "
+            f"{'at the end of the run' if state_id is None else f'in {state_id}'}; order them or declare a merge"
         )
+
+
+class MergeError(ContextError):
+    """The contributions to a context key do not come together: its merge refuses a value, raises or gives what is not JSON."""
+
+    code = "merge_failed"
+
+    def __init__(self, key: str, merge: str, reason: str) -> None:
+        self.key = key
+        self.merge = merge
+        self.reason = reason
+        super().__init__(f"context key {key!r} cannot be merged by {merge}: {reason}")
 
 
 class IoError(RunError):
@@ -90,13 +110,14 @@ class FactConflictError(IoError):
 
 
 class EffectUnknownError(IoError):
-    """Whether an effect happened is not known, so it is not repeated."""
+    """Whether an effect happened is not known, so it is not repeated. ``request_id`` is the artifact of what it asks."""
 
     code = "effect_unknown"
 
-    def __init__(self, key: str, reason: str) -> None:
+    def __init__(self, key: str, reason: str, request_id: str = "") -> None:
         self.key = key
         self.reason = reason
+        self.request_id = request_id
         super().__init__(f"effect {key}: {reason}")
 
 

@@ -7,18 +7,30 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from durum.core import events as ev
-from durum.core.canonical import JsonObject, JsonValue, decode_json
+from durum.core.canonical import JsonObject, JsonValue, decode_json, normalized
 from durum.core.diff import differences
 from durum.core.facts import FactIndex
-from durum.core.failure import CONTEXT_CONFLICT, EFFECT_UNKNOWN, ORPHAN_ATTEMPT_RECOVERED, STEP_TIMEOUT
-from durum.core.fold import begin, fold
+from durum.core.failure import (
+    CONTEXT_CONFLICT,
+    EFFECT_UNKNOWN,
+    MERGE_FAILED,
+    ORPHAN_ATTEMPT_RECOVERED,
+    RUN_CANCELLED,
+    STEP_TIMEOUT,
+)
+from durum.core.fold import fold
+from durum.core.merges import Merges
 from durum.core.meta import SideEffectKind
 from durum.core.replay import Divergence, disallowed, plan_divergence
+from durum.core.run_plan import RunPlan
+from durum.core.run_state import begin
+from durum.core.state import Child, Items
 from durum.engine.attempt import DomainEvents, Executed, execute
 from durum.engine.completion import completion
 from durum.engine.context import ContextOverlay
 from durum.engine.replay_io import ReplayIo
 from durum.engine.snapshots import Snapshots
+from durum.history.joins import check_joins
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +39,9 @@ if TYPE_CHECKING:
     from durum.engine.artifacts import ArtifactReader
     from durum.engine.recovery import LoadedRun
 
-_NOT_REPEATABLE = frozenset({CONTEXT_CONFLICT, EFFECT_UNKNOWN, ORPHAN_ATTEMPT_RECOVERED, STEP_TIMEOUT})
+_NOT_REPEATABLE = frozenset(
+    {CONTEXT_CONFLICT, EFFECT_UNKNOWN, MERGE_FAILED, ORPHAN_ATTEMPT_RECOVERED, RUN_CANCELLED, STEP_TIMEOUT}
+)
 _SHOWN_BYTES = 4096
 _SHORTEST_PATIENCE_MS = 60_000
 
@@ -61,6 +75,7 @@ class Recorded(msgspec.Struct):
     entered: ev.Envelope
     facts: list[ev.FactRecorded] = []
     events: list[ev.DomainEvent] = []
+    extension: ev.PlanExtended | ev.ChildSpawned | None = None
 
 
 def check_decisions(run: LoadedRun) -> Divergence | None:
@@ -89,9 +104,11 @@ class _Reproduction:
     ) -> None:
         self._run = run
         self._plan = plan
+        self._coded = RunPlan(plan.shape)  # grows as the recorded plan did
         self._reader = reader
         self._watch = watch
         self._snapshots = Snapshots(reader)
+        self._merges = Merges(run.state.plan.merges, plan.reducers)
         self._facts = FactIndex()
         self._open: dict[str, Recorded] = {}
         self._attempts = 0
@@ -99,7 +116,8 @@ class _Reproduction:
 
     async def run(self) -> ReplayResult:
         """Return how the replay ended."""
-        divergence = plan_divergence(self._run.state.plan, self._plan.shape) or check_decisions(self._run)
+        divergence = plan_divergence(self._run.state.plan.shape, self._plan.shape) or check_decisions(self._run)
+        divergence = divergence or await check_joins(self._run, self._plan, self._snapshots)
         for envelope in self._run.envelopes if divergence is None else ():
             divergence = await self._step(envelope)
             if divergence is not None:
@@ -110,24 +128,31 @@ class _Reproduction:
 
     async def _step(self, envelope: ev.Envelope) -> Divergence | None:
         event = envelope.event
-        open_attempt = self._open.get(envelope.state_id or "")
         match event:
             case ev.StateEntered():
                 self._open[event.state_id] = Recorded(envelope)
-            case ev.FactRecorded():
-                self._facts.add(event, envelope.state_id, envelope.attempt)
-                if open_attempt is not None:
-                    open_attempt.facts.append(event)
-            case ev.DomainEvent():
-                if open_attempt is not None:
-                    open_attempt.events.append(event)
             case ev.StateCompleted() | ev.StateFailed():
                 recorded = self._open.pop(event.state_id)
                 if isinstance(event, ev.StateFailed) and not _repeatable(event):
                     self._passed_over += 1
                 else:
                     return await self._again(recorded, envelope, event)
+            case _ if envelope.state_id in self._open:
+                self._note(envelope, self._open[envelope.state_id])
         return None
+
+    def _note(self, envelope: ev.Envelope, recorded: Recorded) -> None:
+        """Keep what an attempt did on its way."""
+        match envelope.event:
+            case ev.FactRecorded() as fact:
+                self._facts.add(fact, envelope.state_id, envelope.attempt)
+                recorded.facts.append(fact)
+            case ev.DomainEvent() as event:
+                recorded.events.append(event)
+            case ev.PlanExtended() | ev.ChildSpawned() as extension:
+                recorded.extension = extension
+                if isinstance(extension, ev.PlanExtended):
+                    self._coded.extend(self._coded.index[extension.state_id], extension.count)
 
     async def _again(
         self, recorded: Recorded, envelope: ev.Envelope, event: ev.StateCompleted | ev.StateFailed
@@ -136,8 +161,8 @@ class _Reproduction:
         entered = recorded.entered.event
         assert isinstance(entered, ev.StateEntered)
         base = await self._snapshots.tree(entered.base_snapshot_id)
-        overlay = ContextOverlay(self._snapshots, base, self._run.state.plan.merges)
-        node = self._plan.shape.node(entered.state_id)
+        overlay = ContextOverlay(self._snapshots, base, self._merges)
+        node = self._coded.node(entered.state_id)
         io = ReplayIo(
             self._reader,
             entered.state_id,
@@ -152,7 +177,7 @@ class _Reproduction:
         if self._watch is not None:
             self._watch(entered.state_id, entered.attempt)
         executed = await execute(
-            self._plan.code[entered.state_id],
+            self._plan.implementation(self._coded, entered.state_id),
             overlay,
             io,
             events,
@@ -165,11 +190,12 @@ class _Reproduction:
             self._snapshots.remember(executed.committed.tree)
         found = await self._compare_calls(io) or await self._compare_outcome(overlay, io, executed, event)
         found = found or await self._compare_events(recorded.events, emitted)
+        found = found or await self._compare_extension(recorded.extension, executed.extension)
         return None if found is None else self._placed(found, envelope, recorded)
 
     def _placed(self, found: Divergence, envelope: ev.Envelope, recorded: Recorded) -> Divergence:
         state_id = envelope.state_id or ""
-        was, now = self._run.state.plan.node(state_id).digest, self._plan.shape.node(state_id).digest
+        was, now = self._run.state.plan.node(state_id).digest, self._coded.node(state_id).digest
         facts: list[JsonValue] = [
             {"key": fact.key, "namespace": fact.namespace, "outcome": fact.outcome, "payload_id": fact.payload_id}
             for fact in recorded.facts
@@ -252,6 +278,23 @@ class _Reproduction:
         if before == now:
             return None
         return _found("events", "it reports other events", before, now, differences(before, now))
+
+    async def _compare_extension(
+        self, recorded: ev.PlanExtended | ev.ChildSpawned | None, now: Items | Child | None
+    ) -> Divergence | None:
+        expected: JsonValue = None
+        match recorded:
+            case ev.PlanExtended(count=count):
+                expected = {"items": count}
+            case ev.ChildSpawned(inputs_id=inputs_id):
+                expected = {"child": decode_json(await self._reader.get(inputs_id))}
+        got: JsonValue = None
+        match now:
+            case Items(count=count):
+                got = {"items": count}
+            case Child(inputs=inputs):
+                got = {"child": normalized(inputs)}
+        return None if expected == got else _found("extension", "it adds something else to the plan", expected, got)
 
     async def _event(self, event: ev.DomainEvent) -> JsonValue:
         payload = event.payload if event.payload_ref is None else await self._reader.get(event.payload_ref)

@@ -8,12 +8,15 @@ import msgspec
 
 from durum.codec import chain_hash, decode, genesis_hash
 from durum.core import events as ev
-from durum.core.fold import RunState, begin, fold
+from durum.core.fold import fold
+from durum.core.joins import Change
 from durum.core.manifest import decode_manifest
+from durum.core.merges import Merges
 from durum.core.plan import decode_shape
-from durum.core.tree import entry_id, is_node, map_item, parse_node
+from durum.core.run_state import RunState, begin
+from durum.core.tree import entry_id, is_node, parse_node
 from durum.engine.boundaries import Boundaries
-from durum.engine.context import appended, edit_tree
+from durum.engine.merging import changed, edit_tree
 from durum.engine.recovery import load_attached
 from durum.engine.snapshots import Snapshots
 from durum.errors import CorruptionError, DurumError, NotFoundError
@@ -27,7 +30,9 @@ if TYPE_CHECKING:
     from durum.ports import EventStore, StoredEvent
 
 
-_NAMES_ARTIFACT = frozenset({"manifest_id", "payload_id", "payload_ref", "plan_id", "reads_id", "request_id", "writes_id"})
+_NAMES_ARTIFACT = frozenset(
+    {"inputs_id", "manifest_id", "payload_id", "payload_ref", "plan_id", "reads_id", "request_id", "writes_id"}
+)
 
 
 class FirstBad(msgspec.Struct, frozen=True):
@@ -143,10 +148,10 @@ class _Check:
         event = envelope.event
         artifacts: dict[str, bytes] = {}
         if isinstance(event, ev.StateEntered) and event.state_id in state.plan.index:
-            tree, _ = await boundaries.base(state.plan.index[event.state_id], artifacts)
+            tree, _ = await boundaries.base(state.plan.index[event.state_id], artifacts, event.base_snapshot_id)
             self._same(tree, event.base_snapshot_id, f"base snapshot of {event.state_id}")
         elif isinstance(event, ev.RunCompleted) and event.final_snapshot_id is not None:
-            tree, _ = await boundaries.final(artifacts)
+            tree, _ = await boundaries.final(artifacts, event.final_snapshot_id)
             self._same(tree, event.final_snapshot_id, "final snapshot")
 
     async def _after(self, state: RunState, snapshots: Snapshots, event: ev.StateCompleted) -> None:
@@ -156,15 +161,10 @@ class _Check:
         base = await snapshots.tree(progress.base_snapshot_id)
         edits: dict[str, Item | None] = {}
         artifacts: dict[str, bytes] = {}
+        merges = Merges(state.plan.merges)
         for write in progress.writes:
-            entry = bytes(write.entry)
-            if write.op == "delete":
-                edits[write.key] = None
-            elif write.op == "append":
-                items = await snapshots.value(entry)
-                edits[write.key] = map_item(write.key, await appended(snapshots, base, write.key, items, artifacts))
-            else:
-                edits[write.key] = map_item(write.key, entry)
+            change = Change(write.key, write.op, (bytes(write.entry),))
+            edits[write.key] = await changed(snapshots, base, change, merges, artifacts, event.context_snapshot_id)
         after = edit_tree(base, edits, artifacts)
         self._same(after, event.context_snapshot_id, f"snapshot after {event.state_id}")
         snapshots.remember(after)  # what follows most likely begins with it
@@ -183,11 +183,21 @@ class _Check:
                 await self._tree(identity)
             elif field in _NAMES_ARTIFACT:
                 await self._artifact(identity)
+            elif field == "artifact_ids":
+                for each in identity:
+                    await self._streamed(each)
 
     async def _artifact(self, identity: str) -> bytes:
         data = await self._reader.get(identity)
         self.seen.add(identity)
         return data
+
+    async def _streamed(self, identity: str) -> None:
+        """Read an artifact of any size, unless it was read before."""
+        if identity not in self.seen:
+            async for _ in self._reader.chunks(identity):
+                pass
+            self.seen.add(identity)
 
     async def _tree(self, identity: str) -> None:
         """Read a value or node and everything below it that was not read before."""

@@ -9,24 +9,39 @@ import msgspec
 from durum.core import events as ev
 from durum.core.canonical import decode_json
 from durum.core.digests import log_digest, semantic_digest
-from durum.core.fold import StateStatus
+from durum.core.gates import address
+from durum.core.manifest import Parent
+from durum.core.run_state import StateStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from durum.core.canonical import JsonObject, JsonValue
     from durum.core.failure import StateError
-    from durum.core.fold import RunState
-    from durum.core.plan import PlanShape
+    from durum.core.run_plan import RunPlan
+    from durum.core.run_state import RunState
     from durum.engine.recovery import LoadedRun
     from durum.errors import CorruptionError
     from durum.ports import Head
 
 
-def summary(run: LoadedRun, *, owner_alive: bool) -> JsonObject:
-    """Return a run on one page: ``interrupted`` is a run that is not over and has no living owner."""
+INTERRUPTED = ev.RunStatus.INTERRUPTED.value
+
+
+def rests_on_children(state: RunState) -> bool:
+    """Tell whether a run can do nothing before its child runs can."""
+    return bool(state.children) and state.status() is ev.RunStatus.WAITING and not state.waiting
+
+
+def summary(run: LoadedRun, *, owner_alive: bool, below: Sequence[str] = ()) -> JsonObject:
+    """Return a run on one page: ``interrupted`` is a run that resuming would bring on, and that has no living owner.
+
+    ``below`` are the statuses of its open children, of a run that rests on them: it goes by what they do.
+    """
     state = run.state
     status = state.status()
     if status in {ev.RunStatus.RUNNING, ev.RunStatus.WAITING} and not owner_alive:
-        status = ev.RunStatus.INTERRUPTED
+        status = _status_by_children(below)
     counts: dict[str, JsonValue] = {}
     for progress in state.states:
         counts[progress.status.value] = int(str(counts.get(progress.status.value, 0))) + 1
@@ -42,11 +57,50 @@ def summary(run: LoadedRun, *, owner_alive: bool) -> JsonObject:
         "semantic_digest": semantic_digest(state),
         "log_digest": log_digest(state),
         "error": run_error(state),
-        "paused": None if state.paused is None else state.paused.detail,
-        "paused_effect": None if state.paused is None else state.paused.effect_key,
+        "paused": paused(state),
+        "gates": [gate_json(state.run_id, gate) for gate in state.gates.values()],
+        "children": [*state.children],
+        "parent": run.manifest.parent.run_id if isinstance(run.manifest.parent, Parent) else None,
+        "driven": owner_alive,
         "states": counts,
         "started_ms": run.envelopes[0].ts_millis,
         "updated_ms": run.envelopes[-1].ts_millis,
+    }
+
+
+def _status_by_children(below: Sequence[str]) -> ev.RunStatus:
+    known = {ev.RunStatus.PAUSED, ev.RunStatus.RUNNING, ev.RunStatus.WAITING}
+    if not below or not known.issuperset(below):  # one of them is over or let go: resuming takes that up
+        return ev.RunStatus.INTERRUPTED
+    return ev.RunStatus.PAUSED if {*below} == {ev.RunStatus.PAUSED} else ev.RunStatus.WAITING
+
+
+def paused(state: RunState) -> str | None:
+    """Return who paused a run and why, or what it waits for; None if it does not wait for anybody."""
+    if state.paused is not None:
+        said = f": {state.paused.reason}" if state.paused.reason else ""
+        return f"paused by {state.paused.actor}{said}"
+    return "; ".join(gate.prompt for gate in state.gates.values()) or None
+
+
+def gates(run: LoadedRun) -> list[JsonObject]:
+    """Return the open gates of a run; one that is over waits for nobody."""
+    return [] if run.state.over else [gate_json(run.state.run_id, gate) for gate in run.state.gates.values()]
+
+
+def gate_json(run_id: str, gate: ev.GateOpened) -> JsonObject:
+    """Return an open gate as ``durum gates`` prints it; ``gate`` is what to type to answer it."""
+    fields: list[JsonValue] = msgspec.to_builtins(gate.fields)
+    return {
+        "run_id": run_id,
+        "gate": address(gate),
+        "kind": gate.gate_kind,
+        "state_id": gate.state_id,
+        "prompt": gate.prompt,
+        "fields": fields,
+        "digest": gate.digest,
+        "subject": gate.subject,
+        "request_id": gate.request_id,
     }
 
 
@@ -93,9 +147,12 @@ def envelope_json(envelope: ev.Envelope) -> JsonObject:
     """Return an envelope as ``durum events`` prints it: the event's own fields stand in ``event`` beside its ``kind``."""
     event = envelope.event
     if isinstance(event, ev.UnknownEvent):
-        body: JsonObject = {"kind": event.name, **msgspec.json.decode(event.body)}
+        kind, data = event.name, bytes(event.body)
     else:
-        body = {"kind": event.kind, **msgspec.json.decode(msgspec.json.encode(event))}
+        kind, data = event.kind, msgspec.json.encode(event)
+    fields = decode_json(data)  # a large float comes back as one, not as an integer that no JSON of ours may hold
+    body: JsonObject = {"kind": kind, **(fields if isinstance(fields, dict) else {"body": fields})}
+    body["kind"] = kind  # whatever an event of a later version calls its fields
     return {
         "run_id": envelope.run_id,
         "seq": envelope.seq,
@@ -114,20 +171,23 @@ def envelope_json(envelope: ev.Envelope) -> JsonObject:
 def states(run: LoadedRun) -> list[JsonObject]:
     """Return every state of a run in declaration order, with its attempts timed by the log's informational clock."""
     times = _attempt_times(run)
+    plan = run.state.plan
+    waves = plan.waves
     rows: list[JsonObject] = []
-    for position, node in enumerate(run.state.plan.nodes):
-        progress = run.state.states[position]
+    for position in sorted(range(len(plan.nodes)), key=plan.precedence):
+        node, progress = plan.nodes[position], run.state.states[position]
         begun = times.get(node.id, [])
         rows.append(
             {
                 "state_id": node.id,
-                "wave": run.state.plan.waves[position],
+                "path": node.path,
+                "wave": waves[position],
                 "status": progress.status.value,
                 "attempts": progress.attempt + 1,
                 "max_attempts": run.state.policy(position).max_attempts,
                 "duration_ms": sum(end - start for start, end in begun if end is not None) or (0 if begun else None),
                 "due_ms": progress.due_ms,
-                "deps": list(node.deps),
+                "deps": [plan.nodes[dep].id for dep in plan.deps[position]],
                 "writes": [write.key for write in progress.writes],
                 "facts": len(progress.facts),
                 "snapshot_id": progress.snapshot_id,
@@ -173,13 +233,15 @@ def facts(run: LoadedRun) -> list[JsonObject]:
     return rows
 
 
-def graph(plan: PlanShape, state: RunState | None = None) -> list[JsonObject]:
+def graph(plan: RunPlan, state: RunState | None = None) -> list[JsonObject]:
     """Return the plan by waves: ``[{wave, states: [{state_id, deps, status?, ...}]}]``."""
     waves: dict[int, list[JsonValue]] = {}
+    layers = plan.waves
     for position in plan.order:
         node = plan.nodes[position]
         row: JsonObject = {
             "state_id": node.id,
+            "path": node.path,
             "deps": list(node.deps),
             "tags": list(node.meta.tags),
             "effects": node.meta.side_effects.value,
@@ -187,18 +249,23 @@ def graph(plan: PlanShape, state: RunState | None = None) -> list[JsonObject]:
         }
         if state is not None:
             row["status"] = state.states[position].status.value
-        waves.setdefault(plan.waves[position], []).append(row)
+        waves.setdefault(layers[position], []).append(row)
     return [{"wave": wave, "states": waves[wave]} for wave in sorted(waves)]
 
 
 def snapshot_at(run: LoadedRun, seq: int | None) -> str:
-    """Return the id of the context as of an event: the last snapshot a boundary up to ``seq`` made durable."""
+    """Return the id of the context as of an event: the last snapshot a boundary up to ``seq`` made durable.
+
+    Just at a failure whose state keeps what it had staged it is that; no later event goes on from there.
+    """
     latest = ""
     for envelope in run.envelopes:
         if seq is not None and envelope.seq > seq:
             break
         match envelope.event:
             case ev.RunStarted(initial_snapshot_id=identity):
+                latest = identity
+            case ev.StateFailed(failure_snapshot_id=identity) if identity is not None and envelope.seq == seq:
                 latest = identity
             case ev.StateCompleted(context_snapshot_id=identity):
                 latest = identity

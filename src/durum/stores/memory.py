@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import secrets
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -10,10 +11,11 @@ import msgspec
 
 from durum.codec import genesis_hash
 from durum.errors import ConcurrencyError, CorruptionError, NotFoundError, RunExistsError, RunOwnedError
-from durum.ports import Artifact, Head, Message, StoredEvent
+from durum.ports import Artifact, Head, Message, StoredEvent, StoredFile
+from durum.stores.checked_chunks import checked_chunks
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncGenerator, AsyncIterable, Sequence
 
 
 class _Run(msgspec.Struct):
@@ -135,6 +137,10 @@ class MemoryStore:
         """Return the run's unconsumed messages, oldest first."""
         return list(self._run(run_id).inbox.values())
 
+    async def addressed(self) -> list[str]:
+        """Return the ids of the runs with unconsumed messages."""
+        return [run_id for run_id, run in self._backend.runs.items() if run.inbox]
+
     async def put(self, artifact: Artifact) -> str:
         """Store an artifact on its own."""
         _check(artifact)
@@ -148,6 +154,20 @@ class MemoryStore:
             raise NotFoundError("artifact", artifact_id)
         _check(Artifact(artifact_id, "", data))
         return data
+
+    async def put_stream(self, kind: str, chunks: AsyncIterable[bytes]) -> StoredFile:
+        """Store bytes as they come."""
+        data = b"".join([chunk async for chunk in chunks])
+        identity = await self.put(Artifact(sha256(data).hexdigest(), kind, data))
+        return StoredFile(identity, len(data))
+
+    async def chunks(self, artifact_id: str) -> AsyncGenerator[bytes, None]:
+        """Hand an artifact's bytes out in pieces, checked against its id."""
+        data = self._backend.artifacts.get(artifact_id)
+        if data is None:
+            raise NotFoundError("artifact", artifact_id)
+        async for chunk in checked_chunks(artifact_id, io.BytesIO(data)):
+            yield chunk
 
     async def exists(self, artifact_id: str) -> bool:
         """Tell whether an artifact is there."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import io
 import os
 import re
 import sqlite3
@@ -20,14 +22,15 @@ from durum.errors import (
     RunOwnedError,
     StoreUnavailableError,
 )
-from durum.ports import Artifact, Head, Message, StoredEvent
-from durum.stores.artifact_files import INLINE_BYTES, ArtifactFiles
+from durum.ports import Artifact, Head, Message, StoredEvent, StoredFile
+from durum.stores.artifact_files import INLINE_BYTES, Arrival, ArtifactFiles
+from durum.stores.checked_chunks import checked_chunks
 from durum.stores.sqlite_file import open_database
 from durum.stores.statements import statements
 from durum.stores.worker_lock import WorkerLock, describe, is_alive
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterable, Iterator, Sequence
     from pathlib import Path
 
 _SEQ_BITS = 32
@@ -239,6 +242,11 @@ class SqliteStore:
             rows = connection.execute(_SQL["read_inbox"], (self._run_no(connection, run_id),))
             return [Message(run_id, *row) for row in rows]
 
+    async def addressed(self) -> list[str]:
+        """Return the ids of the runs with unconsumed messages."""
+        with self._reading() as connection:
+            return [run_id for (run_id,) in connection.execute(_SQL["addressed_runs"])]
+
     # --- artifacts --------------------------------------------------------------------------------------------------
 
     def _artifact_row(self, artifact: Artifact) -> tuple[bytes, str, int, bytes | None]:
@@ -248,10 +256,8 @@ class SqliteStore:
             raise CorruptionError(f"artifact {artifact.id}", "its bytes hash to another id")
         large = len(artifact.data) > INLINE_BYTES
         if large:
-            try:
+            with self._filing():
                 self._files.put(artifact.id, artifact.data)
-            except OSError as error:
-                raise StoreUnavailableError(str(self._path), str(error.strerror or error)) from error
         return identity.digest(), artifact.kind, len(artifact.data), None if large else artifact.data
 
     async def put(self, artifact: Artifact) -> str:
@@ -261,20 +267,64 @@ class SqliteStore:
             connection.execute(_SQL["add_artifact"], row)
         return artifact.id
 
+    async def put_stream(self, kind: str, chunks: AsyncIterable[bytes]) -> StoredFile:
+        """Store bytes as they come; beyond 64 KiB they go to their file, which a thread writes and syncs."""
+        arrival = Arrival(self._files)
+        try:
+            async for chunk in chunks:
+                if arrival.take(chunk):
+                    with self._filing():
+                        arrival.begin()
+                        await asyncio.to_thread(arrival.write)
+            with self._filing():
+                filed = arrival.begin()
+                data = None if filed else arrival.held
+                digest = await asyncio.to_thread(arrival.end) if data is None else sha256(data).digest()
+        finally:
+            arrival.close()
+        with self._writing() as connection:
+            connection.execute(_SQL["add_artifact"], (digest, kind, arrival.size, data))
+        return StoredFile(digest.hex(), arrival.size)
+
+    @contextlib.contextmanager
+    def _filing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreUnavailableError(str(self._path), str(error.strerror or error)) from error
+
     async def get(self, artifact_id: str) -> bytes:
         """Return an artifact's bytes, checked against its id."""
-        row = self._find_artifact(artifact_id)
-        if row is None:
-            raise NotFoundError("artifact", artifact_id)
+        inline = self._inline(artifact_id)
+        with self._filed(artifact_id):
+            data = self._files.get(artifact_id) if inline is None else inline
+        if sha256(data).hexdigest() != artifact_id:
+            raise CorruptionError(f"artifact {artifact_id}", "its bytes hash to another id")
+        return data
+
+    async def chunks(self, artifact_id: str) -> AsyncGenerator[bytes, None]:
+        """Hand an artifact's bytes out in pieces, checked against its id."""
+        inline = self._inline(artifact_id)
+        with self._filed(artifact_id), self._files.open(artifact_id) if inline is None else io.BytesIO(inline) as source:
+            async for chunk in checked_chunks(artifact_id, source):
+                yield chunk
+
+    @contextlib.contextmanager
+    def _filed(self, artifact_id: str) -> Iterator[None]:
+        """Tell a file that is gone from one that cannot be read now."""
         try:
-            data: bytes = self._files.get(artifact_id) if row[0] is None else row[0]
+            yield
         except FileNotFoundError as error:
             raise CorruptionError(f"artifact {artifact_id}", "its file is gone") from error
         except OSError as error:
             raise StoreUnavailableError(str(self._files.path(artifact_id)), str(error.strerror or error)) from error
-        if sha256(data).hexdigest() != artifact_id:
-            raise CorruptionError(f"artifact {artifact_id}", "its bytes hash to another id")
-        return data
+
+    def _inline(self, artifact_id: str) -> bytes | None:
+        """Return the bytes that lie in the row, None if they are in a file."""
+        row = self._find_artifact(artifact_id)
+        if row is None:
+            raise NotFoundError("artifact", artifact_id)
+        return row[0]
 
     async def exists(self, artifact_id: str) -> bool:
         """Tell whether an artifact is there."""

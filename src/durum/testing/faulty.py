@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, TypeVar
 from durum.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Sequence
 
     from durum.engine.engine import Store
-    from durum.ports import Artifact, Head, Message, StoredEvent
+    from durum.ports import Artifact, Head, Message, StoredEvent, StoredFile
 
     Plan = Callable[[str, int], "Fault | None"]
 
@@ -104,6 +104,10 @@ class FaultyStore:
         """See ``EventStore.inbox``."""
         return await self._call("inbox", lambda: self._store.inbox(run_id))
 
+    async def addressed(self) -> list[str]:
+        """See ``EventStore.addressed``."""
+        return await self._call("addressed", self._store.addressed)
+
     async def put(self, artifact: Artifact) -> str:
         """See ``ArtifactStore.put``."""
         return await self._call("put", lambda: self._store.put(artifact))
@@ -111,6 +115,19 @@ class FaultyStore:
     async def get(self, artifact_id: str) -> bytes:
         """See ``ArtifactStore.get``."""
         return await self._call("get", lambda: self._store.get(artifact_id))
+
+    async def put_stream(self, kind: str, chunks: AsyncIterable[bytes]) -> StoredFile:
+        """See ``ArtifactStore.put_stream``."""
+        return await self._call("put_stream", lambda: self._store.put_stream(kind, chunks))
+
+    async def chunks(self, artifact_id: str) -> AsyncGenerator[bytes, None]:
+        """See ``ArtifactStore.chunks``; a call that fails hands nothing out."""
+
+        async def begin() -> AsyncGenerator[bytes, None]:
+            return self._store.chunks(artifact_id)
+
+        async for chunk in await self._call("chunks", begin):
+            yield chunk
 
     async def exists(self, artifact_id: str) -> bool:
         """See ``ArtifactStore.exists``."""

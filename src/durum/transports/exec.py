@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from durum.core.payload import encode_payload
 from durum.errors import ConfigError, TransportError
 from durum.transports.child_process import ChildSpec, run_child
+from durum.transports.exec_environment import inherited_environment, refused_variable, search_path
 from durum.transports.request import MAX_PAYLOAD_BYTES, MAX_TIMEOUT_MS, Fields
 
 if TYPE_CHECKING:
@@ -19,11 +20,6 @@ if TYPE_CHECKING:
     from durum.ports import TransportCall
 
 _FIELDS = frozenset({"argv", "cwd", "env", "stdin", "timeout_ms", "max_output_bytes"})
-_INHERITED = (
-    *("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TZ"),
-    *("LANG", "LC_ALL", "LC_CTYPE"),
-    *("SSL_CERT_FILE", "SSL_CERT_DIR"),
-)
 _DEFAULT_TIMEOUT_MS = 60_000
 _DEFAULT_OUTPUT_BYTES = 10 * 1024 * 1024
 
@@ -36,6 +32,14 @@ class ExecTransport:
     Outcome: ``{"exit_code": int, "stdout": payload, "stderr": payload}``; a failing command is an outcome, and a death by a
     signal is minus its number. A call that fails or is cancelled kills the whole process tree; after a command that ends by
     itself, what it left in its process group is killed.
+
+    Refused: a command that is not declared under the very text of ``argv[0]`` (a path to a declared name, ``env`` before it,
+    words in it), NUL anywhere, and variables in ``env`` that choose what else is run (``PATH``, ``LD_PRELOAD``, ``BASH_ENV``,
+    ``PYTHONSTARTUP``, ``GIT_SSH_COMMAND`` and their like; see ``exec_environment``). A bare name is looked for in the absolute
+    folders of Durum's own ``PATH``, never in ``cwd`` or the working directory, and the child inherits named variables only.
+    Harmless: shell characters and line breaks in an argument, which reach the program as they are. Left to the workflow: an
+    argument that begins with ``-`` is an option to the program, so put ``"--"`` before what a user gave; a program reads the
+    configuration of ``cwd`` and ``HOME``; to declare a shell, an interpreter or ``env`` is to declare every command.
 
     Error codes: ``invalid_request``, ``command_not_allowed``, ``command_not_found``, ``cwd_not_found`` and
     ``command_not_started``, all before anything ran; ``exec_timeout`` (retryable), ``output_too_large``.
@@ -86,7 +90,7 @@ class ExecTransport:
                 code="command_not_allowed",
                 details={"command": command},
             )
-        found = shutil.which(command)
+        found = shutil.which(command, path=search_path())
         if found is None:
             where = "is not an executable file" if os.sep in command else "was not found on PATH"
             raise TransportError(
@@ -111,15 +115,15 @@ class ExecTransport:
 
 
 def _environment(fields: Fields, call: TransportCall) -> dict[str, str]:
-    env = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    env = inherited_environment()
     if call.effect_key is not None:
         env["DURUM_IDEMPOTENCY_KEY"] = call.effect_key
     for name, value in fields.mapping("env").items():
-        if not name or "=" in name:
-            raise fields.refuse(f"env name {name!r} must be non-empty and hold no '='")
+        reason = refused_variable(name)
+        if reason is not None:
+            raise fields.refuse(reason)
         env[name] = fields.reveal(f"env {name}", value, call)[0]
     for name, text in env.items():
-        _check_text(fields, "env", name)
         _check_text(fields, f"env {name}", text)
     return env
 

@@ -22,7 +22,8 @@ class HttpTransport:
     exchange, the size is the body's after decompression. An effect's key goes out as ``Idempotency-Key`` unless the request
     sets one.
     Outcome: ``{"status": int, "url": str, "headers": [[name, value], ...], "body": payload}`` for every response, also 4xx and
-    5xx. Names are lowercase; cookies are neither kept nor reported.
+    5xx. Names are lowercase; cookies are neither kept nor reported. A redirect is a request checked anew: only http and https,
+    its address judged again, and to another origin without secrets and headers whose names speak of credentials.
 
     Error codes: ``invalid_request``, ``address_refused``, ``http_tls`` and ``http_connect`` (retryable), all before anything
     was sent; ``http_connection_lost`` and ``http_timeout`` (both retryable), ``http_too_large``, ``http_decoding``, and

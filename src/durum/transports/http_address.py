@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -15,18 +16,20 @@ if TYPE_CHECKING:
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]  # (host, port) -> its IP addresses, best first; OSError if none
 
-# IANA special-purpose registries. Written out: what `ipaddress` calls global differs between Python releases.
+# IANA special-purpose registries, and the one public address that a cloud (Azure) answers on inside its machines.
+# Written out: what `ipaddress` calls global differs between Python releases.
 _REFUSED_V4 = tuple(
     IPv4Network(network)
     for network in (
-        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24"),
-        *("192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24"),
-        *("224.0.0.0/4", "240.0.0.0/4"),
+        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "168.63.129.16/32", "169.254.0.0/16", "172.16.0.0/12"),
+        *("192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24"),
+        *("203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4"),
     )
 )
 _PUBLIC_V6 = IPv6Network("2000::/3")
 _REFUSED_V6 = tuple(IPv6Network(network) for network in ("2001::/23", "2001:db8::/32", "3fff::/20"))
 _NAT64 = IPv6Network("64:ff9b::/96")
+_HOST = re.compile(r"[a-z0-9._:-]+", re.IGNORECASE)
 
 
 async def system_resolve(host: str, port: int) -> Sequence[str]:
@@ -98,7 +101,12 @@ class AddressGuard:
 
 
 def _plain(host: str) -> str:
-    return host.lower().rstrip(".")
+    """Return the one spelling of a host: lowercase, no dot at the end, an IPv6 address as short as it goes."""
+    name = host.lower().rstrip(".")
+    try:
+        return ip_address(name).compressed
+    except ValueError:
+        return name
 
 
 def _joined(host: str, port: int) -> str:
@@ -114,6 +122,9 @@ def _private_host(entry: str) -> tuple[str, int | None]:
         port = port.removeprefix(":")
     else:
         host, _, port = entry.partition(":")
-    if not host or "/" in host or (port and not (port.isascii() and port.isdigit())) or entry.endswith(":"):
-        raise ConfigError(f"private host {entry!r} must be a host or host:port, without scheme or path")
+    if not _HOST.fullmatch(host) or (port and not (port.isascii() and port.isdigit())) or entry.endswith(":"):
+        raise ConfigError(
+            f"private host {entry!r} must be one host or host:port, without scheme, path or wildcard, and an international "
+            "name in its xn-- form"
+        )
     return _plain(host), int(port) if port else None

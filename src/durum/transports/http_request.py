@@ -27,7 +27,7 @@ _PORTS = {"http": 80, "https": 443}
 _RESERVED_HEADERS = frozenset(
     {"connection", "content-length", "expect", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
 )
-_CREDENTIAL_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
+_CREDENTIAL_HEADER = re.compile(r"auth|cookie|credential|(?<!^idempotency-)key|passw|secret|session|signature|token")
 _SEE_OTHER = 303
 _MOVED = frozenset({301, 302})
 
@@ -153,7 +153,7 @@ def _header(fields: Fields, name: str, text: str, *, credential: bool) -> Header
         raise fields.refuse(f"header {name} holds a lone surrogate") from None
     if not _HEADER_VALUE.fullmatch(value) or value != value.strip():
         raise fields.refuse(f"header {name} holds a line break, another control character, or space at an end")
-    return Header(lower, value, credential or lower in _CREDENTIAL_HEADERS)
+    return Header(lower, value, credential or _CREDENTIAL_HEADER.search(lower) is not None)
 
 
 def _body(fields: Fields) -> tuple[bytes | None, str | None]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _GZIP = frozenset({"gzip", "x-gzip"})
 _GZIP_START = b"\x1f"
+_GZIP_OVERHEAD_BYTES = 65536  # what packing may add to a small body
 _HOP_BY_HOP = frozenset(
     {
         *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection"),
@@ -48,7 +49,7 @@ class Reply:
         try:
             async for chunk in chunks:
                 body.feed(chunk)
-                if len(body.data) > limit_bytes:
+                if body.exceeds(limit_bytes):
                     raise self._failure(
                         f"answered with more than {limit_bytes} bytes; raise max_body_bytes or ask for less", "http_too_large"
                     )
@@ -87,6 +88,9 @@ class _Plain:
     def feed(self, chunk: bytes) -> None:
         self.data += chunk
 
+    def exceeds(self, limit_bytes: int) -> bool:
+        return len(self.data) > limit_bytes
+
     def end(self) -> None:
         """Accept any end; the framing was checked by the client."""
 
@@ -98,9 +102,15 @@ class _Gunzip(_Plain):
         super().__init__(limit_bytes)
         self._member = zlib.decompressobj(zlib.MAX_WBITS | 16)
         self._padding = False
+        self._packed_bytes = 0
+
+    def exceeds(self, limit_bytes: int) -> bool:
+        """Also what unpacks to nothing has an end: a name, a padding or members without content could go on for ever."""
+        return super().exceeds(limit_bytes) or self._packed_bytes > 2 * limit_bytes + _GZIP_OVERHEAD_BYTES
 
     def feed(self, chunk: bytes) -> None:
         self.decoded = self.decoded or bool(chunk)
+        self._packed_bytes += len(chunk)
         while chunk and len(self.data) <= self.limit_bytes and not self._padding:
             if self._member.eof:
                 if not chunk.startswith(_GZIP_START):  # no further member: what follows means nothing

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, Unpack, overload
 
-import msgspec
-
-from durum.core.config import NO_RETRY
 from durum.core.facts import ENGINE_NAMESPACES
-from durum.core.ids import OpId, StateId
-from durum.core.meta import SideEffectKind, StateMeta
-from durum.core.plan import DependencyEdge, ExecutionPlan, PlanNode, StateNode
+from durum.core.ids import OpId
+from durum.core.merges import APPEND
+from durum.core.meta import SideEffectKind
+from durum.core.plan import DependencyEdge, ExecutionPlan
+from durum.core.state import SnapshotPolicy
 from durum.errors import InvalidIdError, WorkflowDefinitionError
-from durum.workflow.code_digest import code_digest
+from durum.workflow.expansion import StepDefinition, expand
 from durum.workflow.inputs import Inputs
-from durum.workflow.options import StepOptions, did_you_mean, in_order, problem, wrong_key, wrong_texts
-from durum.workflow.retry import Retry
-from durum.workflow.signature import Signature, read_signature
-from durum.workflow.step import StepState
+from durum.workflow.merges import DeclaredMerges, Merge
+from durum.workflow.options import StepOptions, did_you_mean, in_order, problem, wrong_texts
+from durum.workflow.signature import read_signature
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from durum.core.canonical import JsonObject
     from durum.ports import Transport
@@ -32,23 +28,6 @@ R = TypeVar("R")
 
 _HINTS = {"io": "annotate it, as in io: Io", "self": "a step is a function, not a method"}
 _MOST_NAMED = 20
-
-
-class StepDefinition(msgspec.Struct, frozen=True):
-    """One step as its author declared it."""
-
-    name: str
-    function: Callable[..., Any]
-    signature: Signature
-    writes: str | None
-    effects: SideEffectKind
-    tags: tuple[str, ...]
-    retry: Retry | None
-    timeout: timedelta | None
-    after: tuple[str, ...]
-    idempotency: str | None
-    blocking: bool
-    version: str
 
 
 class Workflow:
@@ -85,18 +64,21 @@ class Workflow:
         if taken:
             raise WorkflowDefinitionError(name, f"namespace {taken[0]!r} is the engine's own; give the transport another name")
         self._steps: dict[str, StepDefinition] = {}
-        self._merges: dict[str, str] = {}  # declared context key -> how it merges
+        self._merges = DeclaredMerges(name)
 
     # --- declaring --------------------------------------------------------------------------------------------------
 
-    def key(self, name: str, *, merge: Literal["append", "error"]) -> None:
-        """Declare how a context key with several writers merges: "append" adds lists up, "error" (the default) refuses."""
-        if merge not in {"append", "error"}:
-            raise WorkflowDefinitionError(self.name, f"key {name} cannot merge by {merge!r}; use 'append' or 'error'")
-        if reason := wrong_key(name):
-            raise WorkflowDefinitionError(self.name, reason)
-        if self._merges.setdefault(name, merge) != merge:
-            raise WorkflowDefinitionError(self.name, f"key {name!r} is declared twice, with different merges; keep one")
+    def key(self, name: str, *, merge: Merge) -> None:
+        """Declare how what several steps return under a context key comes together, in the order of the plan.
+
+        "append" adds lists up, "union" without repeating items, "sum" adds numbers, "min" and "max" choose a number or text,
+        "last" keeps the latest, "error" (the default) refuses a second writer. A function ``(old, new) -> value`` of one's own
+        is pure and quick, takes and gives JSON, and gets None for ``old`` while the key is absent.
+
+        Raises:
+            WorkflowDefinitionError: it is no merge, or another one was declared for the key.
+        """
+        self._merges.declare(name, merge)
 
     @overload
     def step(self, function: Callable[P, R], /) -> Callable[P, R]: ...
@@ -140,8 +122,16 @@ class Workflow:
             timeout=timeout,
             after=self._names_of(step, options.get("after", ())),
             idempotency=options.get("idempotency"),
+            idempotent=options.get("idempotent", False),
+            reconcile=options.get("reconcile"),
             blocking=options.get("blocking", False) or (timeout is not None and not signature.is_async),
             version=options.get("version", ""),
+            each=options.get("each"),
+            on_missing=options.get("on_missing", "fail"),
+            max_concurrency=options.get("max_concurrency"),
+            child=options.get("child"),
+            result=options.get("result"),
+            snapshot=SnapshotPolicy(options.get("snapshot", "on_success")),
         )
 
     def _refuse(self, step: str, reason: str) -> WorkflowDefinitionError:
@@ -173,53 +163,65 @@ class Workflow:
             PlanValidationError: the names form a cycle, or there are no steps.
         """
         writers = self._writers()
+        expansions = {
+            name: expand(
+                self.name,
+                definition,
+                appends=self._merges.appends(definition.writes),
+                merges=self._merges.merged(definition.writes),
+            )
+            for name, definition in self._steps.items()
+        }
         edges: list[DependencyEdge] = []
-        for definition in self._steps.values():
-            after = self._state_id(definition.name)
-            edges += [DependencyEdge(self._state_id(dep), after) for dep in self._dependencies(definition, writers)]
-        states = tuple(self._state_node(definition) for definition in self._steps.values())
-        plan = ExecutionPlan(
-            self.name, states, tuple(edges), {key: how for key, how in self._merges.items() if how == "append"}
-        )
+        for name, expansion in expansions.items():
+            waits_for = self._dependencies(self._steps[name], writers)
+            edges += [DependencyEdge(expansions[dep].last, expansion.first) for dep in waits_for]
+            edges += expansion.edges
+        states = tuple(state for expansion in expansions.values() for state in expansion.states)
+        plan = ExecutionPlan(self.name, states, tuple(edges), self._named_merges(), self._merges.reducers())
         _ = plan.shape
         return plan
 
-    def _appends(self, key: str | None) -> bool:
-        return key is not None and self._merges.get(key) == "append"
-
-    def _state_id(self, step: str) -> str:
-        return str(StateId(f"{self.name}.{step}.main"))
+    def _named_merges(self) -> dict[str, str]:
+        """Return how keys merge: as declared, and the results of items in their order."""
+        gathered = [step.writes for step in self._steps.values() if step.each is not None and step.writes is not None]
+        return {key: APPEND for key in gathered if not self._merges.merged(key)} | self._merges.names()
 
     def _writers(self) -> dict[str, list[str]]:
         writers: dict[str, list[str]] = {}
         for definition in self._steps.values():
             if definition.writes is None:
                 continue
-            if definition.writes in self.inputs.names and not self._appends(definition.writes):
+            if definition.writes in self.inputs.names and not self._merges.merged(definition.writes):
                 raise self._refuse(
                     definition.name, f"writes {definition.writes!r}, which is an input; give writes= another key"
                 )
             earlier = writers.setdefault(definition.writes, [])
-            if earlier and not self._appends(definition.writes):
+            if earlier and not self._merges.merged(definition.writes):
                 key = definition.writes
                 reason = (
                     f"writes {key!r}, as step {earlier[0]} does; give it another key or declare key({key!r}, merge='append')"
                 )
                 raise self._refuse(definition.name, reason)
             earlier.append(definition.name)
-        for key in self._merges:
+        for key in self._merges.keys:
             if key not in writers and (hint := did_you_mean(key, writers)):
                 raise WorkflowDefinitionError(self.name, f"key {key!r} is declared, but no step writes it{hint}")
         return writers
 
     def _dependencies(self, definition: StepDefinition, writers: Mapping[str, list[str]]) -> list[str]:
+        if shadowed := next((name for name in definition.given if name in {*self.inputs.names, *writers}), None):
+            raise self._refuse(definition.name, f"is given {shadowed!r} with each item, but that is a key too; rename the key")
         deps: dict[str, None] = {}
-        for parameter in definition.signature.parameters:
-            sources = writers.get(parameter.name, [])
-            if definition.name in sources and self._appends(parameter.name):
-                sources = sources[: sources.index(definition.name)]  # a list it adds to itself: what was added before
-            elif not sources and parameter.name not in self.inputs.names and parameter.required:
-                raise self._refuse(definition.name, self._nobody_gives(parameter.name, writers))
+        optional = {parameter.name for parameter in definition.signature.parameters if not parameter.required}
+        for name in definition.reads:
+            sources = writers.get(name, [])
+            if definition.name in sources and self._merges.merged(name):
+                sources = sources[: sources.index(definition.name)]  # a key it adds to itself: what was added before
+            elif definition.name in sources:
+                raise self._refuse(definition.name, f"asks for {name!r}, which it writes itself; give writes= another key")
+            elif not sources and name not in self.inputs.names and name not in optional:
+                raise self._refuse(definition.name, self._nobody_gives(name, writers))
             deps.update(dict.fromkeys(sources))
         for step in definition.after:
             if step not in self._steps:
@@ -237,30 +239,3 @@ class Workflow:
         known = [*self.inputs.names, *writers]
         hint = did_you_mean(name, known, f"; known are {', '.join(known[:_MOST_NAMED]) or 'none'}")
         return f"asks for {name!r}, which is no input and no step's key{hint}"
-
-    def _state_node(self, definition: StepDefinition) -> StateNode:
-        meta = StateMeta(tags=definition.tags, side_effects=definition.effects, idempotency=definition.idempotency)
-        state = StepState(
-            name=definition.name,
-            function=definition.function,
-            signature=definition.signature,
-            state_meta=meta,
-            writes=definition.writes,
-            appends=self._appends(definition.writes),
-            blocking=definition.blocking,
-            retry=definition.retry,
-        )
-        policy = definition.retry.policy() if definition.retry else None
-        if policy is None and definition.effects is SideEffectKind.APPLY_SIDE_EFFECT:
-            policy = NO_RETRY
-        state_id = self._state_id(definition.name)
-        node = PlanNode(
-            id=state_id,
-            retry=policy,
-            timeout_ms=None if definition.timeout is None else max(1, round(definition.timeout.total_seconds() * 1000)),
-            digest=code_digest(definition.function),
-            version=definition.version,
-            reads=tuple(parameter.name for parameter in definition.signature.parameters),
-            writes=() if definition.writes is None else (definition.writes,),
-        )
-        return StateNode(state_id, state, node)

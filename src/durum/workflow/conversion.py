@@ -129,7 +129,7 @@ class _Typed:
     def _form(self, key: str, value: object) -> object:
         try:
             form = to_json(value)
-        except (TypeError, NotImplementedError, ValueError) as error:
+        except (TypeError, NotImplementedError, ValueError, RecursionError) as error:
             raise SerializationError(key, f"the step's result does not convert to JSON: {error}") from error
         return sets_sorted(value, form) if self._sorts else form
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Collection, Iterable
 from datetime import timedelta
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 from durum.core.ids import ContextKey
 from durum.core.meta import SideEffectKind
 from durum.errors import InvalidIdError
+from durum.workflow.expansion_options import wrong_expansion
 from durum.workflow.retry import Retry
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ Effects = Literal["pure", "read_only_io", "apply_side_effect"]
 LONGEST_TIMEOUT = timedelta(days=10_000)
 _PLACEHOLDER = re.compile(r"\{[^{}]*\}")
 _RUN_ID = "{run_id}"
+_INDEX = "{index}"
 
 
 class StepOptions(TypedDict, total=False):
@@ -38,6 +41,14 @@ class StepOptions(TypedDict, total=False):
     idempotency: str  # effect key; its receiver does the same effect once only; {run_id} stands for the run
     blocking: bool  # run a plain def in a thread
     version: str  # part of the input digest
+    idempotent: bool  # the receiver does an effect once, however often it is asked under the same key
+    reconcile: Callable[..., Any]  # async (effect, io) -> Happened(result), True, False or None: what became of an effect
+    each: str  # one state for every item of this key; the parameter ``item`` is the item, ``index`` its place
+    on_missing: Literal["fail", "skip"]  # what a missing key or a value that is no list means for ``each``; default: "fail"
+    max_concurrency: int  # most items under way at a time; default: as many as the run allows
+    child: Any  # a Workflow: the function returns the inputs of a child run, and its result is the step's
+    result: str  # the child's context key that is the result; default: its whole final context
+    snapshot: Literal["on_success", "always"]  # "always" keeps what a failed attempt had staged, for diagnosis
 
 
 def problem(options: StepOptions, signature: Signature) -> str | None:
@@ -46,7 +57,12 @@ def problem(options: StepOptions, signature: Signature) -> str | None:
     if unknown:
         return f"has no option {unknown[0]!r}{did_you_mean(unknown[0], StepOptions.__annotations__)}"
     given: Mapping[str, object] = options  # whatever people typed
-    return _wrong_word(given) or _wrong_time(given, signature) or _wrong_effect(given, signature)
+    return (
+        _wrong_word(given)
+        or _wrong_time(given, signature)
+        or _wrong_effect(given, signature)
+        or wrong_expansion(given, signature)
+    )
 
 
 def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
@@ -109,15 +125,25 @@ def _wrong_effect(options: Mapping[str, object], signature: Signature) -> str | 
         return f"declares effects={effects!r}; use {', '.join(SideEffectKind)}"
     if effects == SideEffectKind.PURE and signature.io_parameter is not None:
         return "is declared pure but takes Io"
-    if key is None:
-        return None
-    if effects != SideEffectKind.APPLY_SIDE_EFFECT:
+    applies = effects == SideEffectKind.APPLY_SIDE_EFFECT
+    idempotent, reconcile = options.get("idempotent", False), options.get("reconcile")
+    if not isinstance(idempotent, bool):
+        return f"has idempotent={_shown(idempotent)}; give True if its receiver does an effect once per key"
+    if reconcile is not None and not inspect.iscoroutinefunction(reconcile):
+        return f"has reconcile={_shown(reconcile)}; give an async function of (effect, io)"
+    if (idempotent or reconcile is not None) and not applies:
+        return "says what becomes of its effect but applies none; declare effects='apply_side_effect'"
+    return None if key is None else _wrong_key_of_effect(key, applies=applies)
+
+
+def _wrong_key_of_effect(key: object, *, applies: bool) -> str | None:
+    if not applies:
         return "has an idempotency key but applies no effect; declare effects='apply_side_effect'"
     if not isinstance(key, str) or not key or not key.isascii() or not key.isprintable():
         return f"has idempotency={key!r}; give a text of printable ASCII, such as '{_RUN_ID}/publish'"
-    strange = [name for name in _PLACEHOLDER.findall(key) if name != _RUN_ID]
+    strange = [name for name in _PLACEHOLDER.findall(key) if name not in {_RUN_ID, _INDEX}]
     if strange:
-        return f"has {strange[0]} in its idempotency key, which stands for nothing; only {_RUN_ID} does"
+        return f"has {strange[0]} in its idempotency key, which stands for nothing; only {_RUN_ID} and {_INDEX} do"
     return None
 
 

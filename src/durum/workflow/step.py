@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from durum.core.meta import SideEffectKind, StateMeta
-from durum.core.state import DynContext, EventRecorder, IoCall, StateOutcome
+from durum.core.state import DynContext, EventRecorder, IoCall, SnapshotPolicy, StateOutcome
 from durum.errors import (
     CallerError,
     CanonicalJsonError,
@@ -27,6 +27,8 @@ from durum.workflow.retry import Retry
 from durum.workflow.signature import Signature
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from durum.core.canonical import JsonValue
     from durum.engine.io import Io
 
@@ -42,6 +44,9 @@ class StepState(msgspec.Struct, frozen=True):
     appends: bool
     blocking: bool
     retry: Retry | None
+    reconcile: Callable[..., Any] | None = None
+    snapshot: SnapshotPolicy = SnapshotPolicy.ON_SUCCESS
+    reduces: bool = False  # its key has a reducer: what it returns is its contribution, of each item too
 
     def meta(self) -> StateMeta:
         """Return the step's declared meta."""
@@ -64,22 +69,30 @@ class StepState(msgspec.Struct, frozen=True):
     async def handle(self, ctx: DynContext, io: Any, rec: EventRecorder) -> StateOutcome:  # noqa: ANN401 - Io behind its contract
         """Read what the function asks for, call it, and stage its result."""
         del rec
+        self.stage(ctx, await self.result(ctx, io, {}))
+        return StateOutcome()
+
+    async def result(self, ctx: DynContext, io: Any, given: Mapping[str, JsonValue]) -> object:  # noqa: ANN401 - as ``handle``
+        """Return what the function returns; ``given`` are values that do not come from the context."""
+        arguments = self._arguments(ctx, given)
+        if self.signature.io_parameter is not None:
+            arguments[self.signature.io_parameter] = io
+            return await self._call(arguments)
+        if self.state_meta.side_effects is SideEffectKind.APPLY_SIDE_EFFECT:
+            return await self._body_as_effect(arguments, io)
+        return await self._call(arguments)
+
+    def _arguments(self, ctx: DynContext, given: Mapping[str, JsonValue]) -> dict[str, object]:
         arguments: dict[str, object] = {}
         for parameter in self.signature.parameters:
-            if ctx.has(parameter.name):
+            if parameter.name in given:
+                arguments[parameter.name] = parameter.converter.load(parameter.name, given[parameter.name])
+            elif ctx.has(parameter.name):
                 arguments[parameter.name] = parameter.converter.load(parameter.name, ctx.read(parameter.name))
             elif parameter.required:
                 hint = f"step {self.name} needs it; its step was skipped or the input left out: give the parameter a default"
                 raise MissingKeyError(parameter.name, hint)
-        if self.signature.io_parameter is not None:
-            arguments[self.signature.io_parameter] = io
-            result = await self._call(arguments)
-        elif self.state_meta.side_effects is SideEffectKind.APPLY_SIDE_EFFECT:
-            result = await self._body_as_effect(arguments, io)
-        else:
-            result = await self._call(arguments)
-        self._stage(ctx, result)
-        return StateOutcome()
+        return arguments
 
     async def _call(self, arguments: dict[str, object]) -> object:
         result = await in_thread(self.function, arguments) if self.blocking else self.function(**arguments)
@@ -103,12 +116,16 @@ class StepState(msgspec.Struct, frozen=True):
         result = await io.call(IoCall("step", {"step": self.name}, read=False, body=body))  # refused only once it is recorded
         return None if self.writes is None else self.signature.result.load(self.writes, result.response)
 
-    def _stage(self, ctx: DynContext, result: object) -> None:
+    def stage(self, ctx: DynContext, result: object, *, one_of_many: bool = False) -> None:
+        """Stage a result under the step's key; ``one_of_many``: it is one item of the list there."""
         if self.writes is None:
             return
         try:
             value = self.signature.result.dump(self.writes, result)
-            self._write(ctx, self.writes, value)
+            if one_of_many and not self.reduces:
+                ctx.append(self.writes, [value])
+            else:
+                self._write(ctx, self.writes, value)
         except CanonicalJsonError as error:
             hint = "" if ";" in error.reason else "; annotate what the step returns, or return JSON types"
             reason = f"the step's result is not JSON at {error.path}: {error.reason}{hint}"

@@ -45,5 +45,9 @@ INSERT INTO inbox (run_no, message_id, kind, payload) VALUES (?, ?, ?, ?) ON CON
 -- name: read_inbox
 SELECT message_id, kind, payload FROM inbox WHERE run_no = ? ORDER BY message_no;
 
+-- name: addressed_runs
+-- Runs somebody wrote to.
+SELECT run_id FROM runs WHERE run_no IN (SELECT run_no FROM inbox);
+
 -- name: drop_message
 DELETE FROM inbox WHERE run_no = ? AND message_id = ?;

@@ -16,9 +16,18 @@ from durum.testing.conformance.contract import Contract
 from durum.testing.conformance.inbox import InboxContract
 from durum.testing.conformance.logs import LogContract
 from durum.testing.conformance.ownership import OwnershipContract
+from durum.testing.conformance.streams import StreamContract
 
-__all__ = ["ArtifactContract", "Contract", "InboxContract", "LogContract", "OwnershipContract", "StoreConformance"]
+__all__ = [
+    "ArtifactContract",
+    "Contract",
+    "InboxContract",
+    "LogContract",
+    "OwnershipContract",
+    "StoreConformance",
+    "StreamContract",
+]
 
 
-class StoreConformance(OwnershipContract, LogContract, InboxContract, ArtifactContract):
+class StoreConformance(OwnershipContract, LogContract, InboxContract, ArtifactContract, StreamContract):
     """The whole contract of ``EventStore`` and ``ArtifactStore``."""

@@ -1,0 +1,49 @@
+"""The bridge from blocking calls to the async engine: notebooks and scripts call one and the same service."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import threading
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+T = TypeVar("T")
+
+
+def wait(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end from blocking code, inside a running loop too (in a thread of its own)."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    done: Future[T] = Future()
+    under_way: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = []
+
+    async def main() -> T:
+        task = asyncio.current_task()
+        assert task is not None
+        under_way.append((asyncio.get_running_loop(), task))
+        return await work
+
+    def run() -> None:
+        try:
+            done.set_result(asyncio.run(main()))
+        except BaseException as error:  # noqa: BLE001 - carried over to the caller's thread
+            done.set_exception(error)
+
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(run,), name="durum")
+    thread.start()
+    try:
+        return done.result()
+    except KeyboardInterrupt:  # a notebook's stop button: end the run as Ctrl-C does elsewhere, do not leave it behind
+        with contextlib.suppress(RuntimeError):  # the loop may be closed already
+            for loop, task in under_way:
+                loop.call_soon_threadsafe(task.cancel)
+        raise
+    finally:
+        thread.join()
