@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -93,7 +93,6 @@ class Statistics:
 
 # A parameter's name says what a step needs: an input, or what the step of that name gives. Edges and parallelism follow.
 notes = Workflow("release_notes", version="1", inputs=NotesInput, exec=["git"])
-notes.key("summaries", merge="append")
 
 
 @notes.step
@@ -133,7 +132,7 @@ async def commits(repo: str, span: Span, io: Io) -> list[Commit]:
 
 @notes.step
 def areas(commits: list[Commit]) -> dict[str, Area]:
-    """Group the commits by area."""
+    """Group the commits by area; one that no commit touches is left out."""
     grouped = {area: Area([], []) for area in AREAS}
     for commit in commits:
         tops = {file.partition("/")[0] for file in commit.files}
@@ -141,27 +140,18 @@ def areas(commits: list[Commit]) -> dict[str, Area]:
         for area in touched:
             grouped[area].shas.append(commit.sha)
         grouped[touched[0]].lines.append(f"{commit.subject} ({commit.sha[:9]})")
-    return grouped
+    return {area: group for area, group in grouped.items() if group.shas}
 
 
-def summary_of(area: str) -> Callable[..., Awaitable[list[Summary]]]:
-    """Return the step that sums up one area."""
+@notes.step(each="areas", writes="summaries")
+async def summary(item: tuple[str, Area], repo: str, io: Io) -> Summary:
+    """Sum up one area; all of them are summed up side by side."""
+    area, found = item
     paths = AREAS[area] or [f":(exclude){name}" for name in AREA_OF]
-
-    async def summary(repo: str, areas: dict[str, Area], io: Io) -> list[Summary]:
-        found = areas[area]
-        if not found.shas:
-            return []
-        changes = await diff_tree(io, repo, found.shas, "--shortstat", "--format=", "--", *paths)
-        added, removed = (sum(map(int, re.findall(rf"(\d+) {what}", changes))) for what in ("insertion", "deletion"))
-        io.progress(f"commits {len(found.shas):,}, lines +{added:,} -{removed:,}")
-        return [Summary(area, len(found.shas), added, removed, found.lines)]
-
-    return summary
-
-
-for _area in AREAS:  # a step for each area: they run side by side, and each adds to the same list
-    notes.step(name=f"summary_{_area}", writes="summaries")(summary_of(_area))
+    changes = await diff_tree(io, repo, found.shas, "--shortstat", "--format=", "--", *paths)
+    added, removed = (sum(map(int, re.findall(rf"(\d+) {what}", changes))) for what in ("insertion", "deletion"))
+    io.progress(f"commits {len(found.shas):,}, lines +{added:,} -{removed:,}")
+    return Summary(area, len(found.shas), added, removed, found.lines)
 
 
 @notes.step
@@ -184,6 +174,7 @@ def markdown(repo: str, since: str, span: Span, releases: list[str], summaries: 
         text += [f"No more than the newest {NEWEST:,} commits are read."]
     if span.shallow:
         text += ["This clone is shallow: older commits are missing, and every file of its oldest commit counts as new."]
+    summaries = sorted(summaries, key=lambda part: [*AREAS].index(part.area))
     text += ["", "| area     | commits | lines added | lines removed |", "|----------|--------:|------------:|--------------:|"]
     text += [
         f"| {part.area.capitalize():8} | {part.commits:7,} | {part.added:11,} | {part.removed:13,} |" for part in summaries

@@ -13,6 +13,7 @@ import durum
 from durum import Io, TransportError, Workflow
 from durum.app.service import store_url
 from durum.app.wiring import DEFAULT_STORE, open_store, store_path, transports
+from durum.engine.artifacts import ArtifactReader
 from durum.errors import ConfigError, NotFoundError
 from durum.stores.memory import MemoryStore
 from durum.stores.sqlite import SqliteStore

@@ -23,6 +23,25 @@ async def sleeper(io: Io) -> int:
     await io.sleep(timedelta(seconds=0.4))
     return 1
 """
+ITEMS = """
+import asyncio
+from typing import TypedDict
+from durum import Workflow
+
+class Inputs(TypedDict):
+    many: int
+
+wf = Workflow("wf", inputs=Inputs)
+
+@wf.step
+def numbers(many: int) -> list[int]:
+    return list(range(many))
+
+@wf.step(each="numbers", writes="waited")
+async def slow(item: int) -> int:
+    await asyncio.sleep(0.05)
+    return item
+"""
 
 
 def test_what_is_over_scrolls_by_in_colour(durum: CommandLine) -> None:
@@ -44,6 +63,19 @@ def test_what_is_under_way_stays_below(durum: CommandLine) -> None:
     assert "counting \\x1b[2J sheep" in shown
     assert "0 of 1 state" in shown
     assert "\x1b[2J" not in shown
+
+
+def test_many_items_are_one_row_with_a_bar(durum: CommandLine) -> None:
+    """Neither what is under way nor what is over has a line of its own; a few items have."""
+    durum.write("items.py", ITEMS)
+    shown = durum.on_terminal("run", "items.py", "--input", "many=60", columns=100, NO_COLOR="1")
+    words = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown)
+    assert re.search(r"slow +[━─]{24} \d+ of 60 items", words)
+    assert "slow[" not in words
+    assert re.search(r"✓ slow +completed, 60 items", words)
+    words = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", durum.on_terminal("run", "items.py", "--input", "many=3", columns=100))
+    assert words.count("✓ slow[2]") == 1
+    assert "━" not in words
 
 
 def test_a_failure_is_told_once_as_it_happens(durum: CommandLine) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from durum.app.service import Durum
 from durum.cli.next_steps import NextSteps, answer_commands, gates_below, resume_command, root_of
 from durum.cli.verb import Session
@@ -11,8 +13,6 @@ from durum.errors import NotFoundError
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
     from durum.core.canonical import JsonObject
 
@@ -29,12 +29,24 @@ class Family(Durum):
             raise NotFoundError("run", run_id, "")
         return self._runs[run_id]
 
+    def events(self, run_id: str, from_seq: int = 1) -> list[JsonObject]:
+        """Return the intent of the effect ``pay``; the run is called as the effect's namespace."""
+        assert from_seq == 1
+        entered: JsonObject = {"event": {"kind": "state.entered"}}
+        return [entered, {"event": {"kind": "effect.intended", "effect_key": "pay", "namespace": run_id}}]
+
 
 def run(
     run_id: str, status: str = "interrupted", *, children: list[str] | None = None, parent: str | None = None
 ) -> JsonObject:
     """Make a summary; a paused run has a gate."""
-    gate: JsonObject = {"run_id": run_id, "gate": f"{run_id}@3f2a91c0", "kind": "unknown_effect", "prompt": "did it?"}
+    gate: JsonObject = {
+        "run_id": run_id,
+        "gate": f"{run_id}@3f2a91c0",
+        "kind": "unknown_effect",
+        "subject": "pay",
+        "prompt": "did it?",
+    }
     gates = [gate] if status == "paused" else []
     return {
         "run_id": run_id,
@@ -91,4 +103,25 @@ def test_code_is_named_where_it_is_not_configured(tmp_path: Path, monkeypatch: p
 
 def test_a_kind_of_gate_nobody_knows_yet_has_no_commands() -> None:
     """What a later version asks is not answered by guessing."""
-    assert answer_commands(Session(), {"run_id": "r", "gate": "g@0", "kind": "approval"}) == []
+    approval: JsonObject = {"run_id": "r", "gate": "g@0", "kind": "approval", "subject": ""}
+    assert answer_commands(Session(), Family(), [approval]) == [[]]
+
+
+@pytest.mark.parametrize(
+    ("namespace", "result"),
+    [
+        ("exec", " --field 'result={\"exit_code\": 0}'"),
+        ("http", " --field 'result={\"status\": 200}'"),
+        ("file", ""),
+        ("bank", ""),
+    ],
+)
+def test_a_step_that_needs_an_answer_gets_the_least_there_is(namespace: str, result: str) -> None:
+    """Without it the step would fail on what the printed command said."""
+    gate: JsonObject = {"run_id": namespace, "gate": "g@3f2a91c0", "kind": "unknown_effect", "subject": "pay"}
+    assert answer_commands(Session(), Family(), [gate]) == [
+        [
+            ("it happened", f"durum answer {namespace} g@3f2a91c0 --field happened=true{result}"),
+            ("it did not", f"durum answer {namespace} g@3f2a91c0 --field happened=false"),
+        ]
+    ]

@@ -18,10 +18,15 @@ RUN = "01890a5d-ac96-774b-bcce-b302099a8057"
 
 
 class OneRun(Durum):
-    """A service that is never asked, for the run has neither parent nor children."""
+    """A service of a run without parent and children, whose effect ``pay`` is of the tests' own kind."""
 
     def __init__(self) -> None:
         pass
+
+    def events(self, run_id: str, from_seq: int = 1) -> list[JsonObject]:
+        """Return its intent."""
+        assert (run_id, from_seq) == (RUN, 1)
+        return [{"event": {"kind": "effect.intended", "effect_key": "pay", "namespace": "bank"}}]
 
 
 def summary(status: str, **more: JsonValue) -> JsonObject:
@@ -69,7 +74,13 @@ def test_every_status_has_an_exit_code(status: RunStatus) -> None:
     assert outcome(summary(status.value)).code is CODES[status]
 
 
-GATE: JsonObject = {"run_id": RUN, "gate": "pay@3f2a91c0", "kind": "unknown_effect", "prompt": "effect pay:\ndid it happen?"}
+GATE: JsonObject = {
+    "run_id": RUN,
+    "gate": "pay@3f2a91c0",
+    "kind": "unknown_effect",
+    "subject": "pay",
+    "prompt": "effect pay:\ndid it happen?",
+}
 
 
 def test_a_gate_is_told_with_both_answers(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,8 +16,6 @@ from tests.cli.command_line import ended, wait_for
 from tests.cli.flows import BLOCKING, SLOW
 
 if TYPE_CHECKING:
-    import subprocess
-
     from tests.cli.command_line import CommandLine
 
 SWALLOWS = """
@@ -124,17 +124,33 @@ def test_a_second_signal_ends_it_at_once(code: str, signals: tuple[signal.Signal
     assert durum("show", run_id, "--json").json["status"] == "interrupted"
 
 
-def test_signals_one_on_the_other_end_it(durum: CommandLine) -> None:
-    """Even where the second comes while the first is being handled: no traceback, exit 3."""
-    durum.write("slow.py", SLOW)
-    process = durum.begin("run", "slow.py")
-    wait_for(process, "second: started")
-    for _ in range(5):
-        process.send_signal(signal.SIGINT)
-        process.send_signal(signal.SIGTERM)
-    gone = ended(process)
-    assert gone.code == 3, gone
-    assert "Traceback" not in gone.err
+WHILE_HANDLING = """
+import signal
+from durum.cli.signals import Signals
+from durum.cli.streams import Streams
+
+class Notes:
+    def fileno(self):
+        if not asked:
+            asked.append(True)
+            signal.raise_signal(signal.SIGINT)
+        return 2
+
+asked = []
+streams = Streams()
+streams.notes = Notes()
+with Signals(streams) as signals:
+    signals.armed = True
+    signal.raise_signal(signal.SIGTERM)
+print("went on")
+"""
+
+
+def test_a_second_signal_counts_while_the_first_is_being_handled() -> None:
+    """It ends the process there and then."""
+    done = subprocess.run([sys.executable, "-c", WHILE_HANDLING], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (3, ""), done
+    assert done.stderr.startswith("exiting at once")
 
 
 def test_a_background_job_of_a_shell_stops_at_sigterm_too(durum: CommandLine) -> None:

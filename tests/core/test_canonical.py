@@ -22,16 +22,14 @@ from hypothesis import strategies as st
 
 from durum.core import canonical
 from durum.core.canonical import (
-    MAX_DEPTH,
-    MAX_INT,
     canonical_json,
     decode_json,
     digest,
     digest_bytes,
-    json_path,
     normalized,
     parse_json,
 )
+from durum.core.exact_copy import MAX_DEPTH, MAX_INT, json_path
 from durum.core.ids import OpId
 from durum.errors import CanonicalJsonError
 

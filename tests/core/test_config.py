@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -56,3 +58,19 @@ def test_profiles_keep_what_they_say(profile: str, kept: list[bool]) -> None:
     config = RunConfig(event_profile=profile)
     reports = [("said", False), ("detail", True), ("agent.said", False)]
     assert [config.keeps_domain_event(name, verbose=verbose) for name, verbose in reports] == kept
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"event_profile": 3},
+        {"event_profile": "said,\udcff"},
+        {"skip_tags": ("a", "\ud83d")},
+        {"skip_tags": (1,)},
+        {"skip_tags": "docs"},
+    ],
+)
+def test_names_that_are_no_text_are_refused_where_they_are_given(given: dict[str, Any]) -> None:
+    """Not when the manifest is written; one text is no list of tags, whatever its letters are."""
+    with pytest.raises(ConfigError, match=rf"{next(iter(given))} must be .*text|skip_tags must be a tuple"):
+        RunConfig(**given)

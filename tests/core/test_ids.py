@@ -159,3 +159,43 @@ def test_parse_takes_what_a_person_pastes() -> None:
     for text in ("", "last", UUID_TEXT + "\n", UUID_TEXT.replace("0", "\u212a"), None):
         with pytest.raises(InvalidIdError, match="run_id"):
             ids.RunId.parse(text)
+
+
+class Loud:
+    """A value whose own code must not run."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+
+class Liar(str):
+    """A text whose own code must not run."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+    __str__ = __repr__
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("k " * 50_000, repr("k " * 40) + " and 99920 more characters"),
+        (Liar("A B"), "'A B'"),
+        (Loud(), "of type Loud"),
+        (b"x" * 100_000, "of type bytes"),
+        (10**5000, "of type int"),
+        (3, "3"),
+        (None, "None"),
+        (False, "False"),
+        ("\udcff", r"'\udcff'"),
+    ],
+)
+def test_what_is_no_id_is_shown_in_bounds(value: object, shown: str) -> None:
+    """Whoever reads the error sees enough to find the mistake; nothing of the value's own runs."""
+    with pytest.raises(InvalidIdError) as raised:
+        ids.OpId(value)
+    assert str(raised.value).startswith(f"invalid op_id: {shown}; ")
+    assert len(str(raised.value)) < 300

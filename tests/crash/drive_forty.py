@@ -6,6 +6,7 @@ It says on stdout which events were acknowledged to it. Its randomness is the sa
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from durum.stores.sqlite import SqliteStore
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from durum.core.events import Envelope
     from durum.engine.engine import Store
@@ -41,9 +43,12 @@ class SameEntropy:
 
 
 class ForgetfulStore(SqliteStore):
-    """A broken double: acknowledges an intent before it is durable, and writes it only with what comes next."""
+    """A broken double: acknowledges an intent before it is durable, and writes it only with the effect's outcome."""
 
-    _late: tuple[str, int, int, Sequence[StoredEvent], Sequence[Artifact], Sequence[str]] | None = None
+    def __init__(self, path: Path, *, create: bool) -> None:
+        super().__init__(path, create=create)
+        self._late: list[tuple[str, int, int, Sequence[StoredEvent], Sequence[str]]] = []
+        self._intended: set[str] = set()
 
     async def append(
         self,
@@ -54,14 +59,19 @@ class ForgetfulStore(SqliteStore):
         artifacts: Sequence[Artifact] = (),
         consumed: Sequence[str] = (),
     ) -> int:
-        """Append what was held back, then the events, unless an intent is among them."""
-        late, self._late = self._late, None
-        if late is not None:
-            await super().append(*late)
-        if any(b'"kind":"effect.intended"' in event.body for event in events):
-            self._late = (run_id, expected_seq, epoch, events, artifacts, consumed)
-            return expected_seq + len(events)
-        return await super().append(run_id, expected_seq, epoch, events, artifacts, consumed)
+        """Hold events back while an effect is under way."""
+        for artifact in artifacts:
+            await self.put(artifact)
+        self._late.append((run_id, expected_seq, epoch, events, consumed))
+        for body in (json.loads(event.body) for event in events):
+            if body["kind"] == "effect.intended":
+                self._intended.add(body["body"]["key"])
+            elif body["kind"] == "fact.recorded":
+                self._intended.discard(body["body"]["key"])
+        while self._late and not self._intended:
+            identity, seq, held_epoch, held, letters = self._late.pop(0)
+            await super().append(identity, seq, held_epoch, held, (), letters)
+        return expected_seq + len(events)
 
 
 def forgetful(url: str, *, create: bool) -> Store:

@@ -29,7 +29,7 @@ with durum.open(url) as service:
         if verb == "start":
             service.start(target, json.loads(given or "{}"), run_id=run_id, watcher=told)
         else:
-            service.resume(run_id, target, repeat=given or None, watcher=told)
+            service.resume(run_id, target, watcher=told)
     except durum.DurumError as error:
         os.write(2, f"{type(error).__name__}: {error}".encode())
         sys.exit(3)
@@ -51,7 +51,7 @@ class Place(NamedTuple):
         return f"sqlite:///{self.store}"
 
     def drive(self, verb: str, given: str = "") -> subprocess.Popen[bytes]:
-        """Start a process that starts (inputs given) or resumes (an effect to repeat given) the run.
+        """Start a process that starts (with the inputs given) or resumes the run.
 
         It says on stdout which events were acknowledged to it.
         """

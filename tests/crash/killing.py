@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import select
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,13 +24,15 @@ from tests.workflows.journal import lines_of, short_key
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Collection
 
 ROOT = Path(__file__).parent.parent.parent
+ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")])}
 SPAWN = "forty.handed_on.spawn"
 PATIENCE_SECONDS = 60
-MOST_DRIVES = 200
+MOST_DRIVES = 100
+LOOK_SECONDS = 0.004
 EARLY_SHARE = 0.1
+GONE = "acknowledged or seen, and gone"
 EMPTY = "before the first event"
 EFFECT = "between an intent and its outcome"
 ITEMS = "among the items"
@@ -65,14 +68,12 @@ class Forty(NamedTuple):
     def drive(self, verb: str) -> subprocess.Popen[bytes]:
         """Start a process, the first of a group of its own, that starts or resumes the run."""
         command = [sys.executable, drive_forty.__file__, self.url, verb, self.run_id, self.double]
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
         return subprocess.Popen(
             command,
             cwd=self.folder,
-            env=environment,
+            env=ENVIRONMENT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            bufsize=0,
             start_new_session=True,
         )
 
@@ -113,20 +114,28 @@ class Story:
     faults: list[str] = field(default_factory=list)
 
 
-def live_through(forty: Forty, chance: random.Random, kills: int, pace: Pace, *, lie: bool = False) -> Story:
-    """Drive a run to its end, killed at most ``kills`` times at random moments of its processes' lives.
+Moment = Callable[[Forty, subprocess.Popen[bytes]], None]
+"""Returns when a process shall be killed, or is over."""
+
+
+def live_through(forty: Forty, moment: Moment, kills: int, *, lie: bool = False) -> Story:
+    """Drive a run to its end; its processes and their children are killed with SIGKILL, at most ``kills`` times.
 
     ``lie``: the planted mistake of saying that an effect did not happen, whatever the journal says.
     """
     story = Story()
     for _ in range(MOST_DRIVES):
-        process = forty.drive("resume" if forty.bodies() else "start")
+        known = forty.bodies()
+        process = forty.drive("resume" if known else "start")
         if story.kills < kills:
-            told, said = live_until(forty, process, chance, pace, story)
-        else:
-            told, said = process.communicate(timeout=PATIENCE_SECONDS)
+            moment(forty, process)
+            if process.poll() is None:
+                known = forty.bodies()
+                os.killpg(process.pid, signal.SIGKILL)
+        told, said = process.communicate(timeout=PATIENCE_SECONDS)
         left = forty.bodies()
-        keep_account(story, left, acknowledged(told))
+        if gone := {*known, *acknowledged(told)} - left.keys():
+            story.faults.append(f"{GONE}: {sorted(gone)[:3]}")
         if process.returncode < 0:
             story.kills += 1
             story.met.update(where(left))
@@ -139,37 +148,36 @@ def live_through(forty: Forty, chance: random.Random, kills: int, pace: Pace, *,
     return story
 
 
-def live_until(
-    forty: Forty, process: subprocess.Popen[bytes], chance: random.Random, pace: Pace, story: Story
-) -> tuple[bytes, bytes]:
-    """Kill a process and its children with SIGKILL at a random moment, unless it is over by then; return what it said."""
-    begun = b""
-    seconds = chance.uniform(0, pace.run_seconds)
-    if chance.random() < EARLY_SHARE:
-        seconds = chance.uniform(0, pace.begin_seconds)
-    else:
-        begun = first_words(process)
-    try:
-        told, said = process.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        seen = forty.bodies()
-        os.killpg(process.pid, signal.SIGKILL)
-        told, said = process.communicate(timeout=PATIENCE_SECONDS)
-        keep_account(story, forty.bodies(), seen)
-    return begun + told, said
+def at_random(chance: random.Random, pace: Pace) -> Moment:
+    """Return moments anywhere between the first event and the end of a process, and now and then before its first event."""
+
+    def wait(forty: Forty, process: subprocess.Popen[bytes]) -> None:
+        del forty
+        early = chance.random() < EARLY_SHARE
+        seconds = chance.uniform(0, pace.begin_seconds if early else pace.run_seconds)
+        if not early:
+            until(process, bool)
+        due = time.monotonic() + seconds
+        until(process, lambda _: time.monotonic() >= due)
+
+    return wait
 
 
-def first_words(process: subprocess.Popen[bytes]) -> bytes:
-    """Wait until a process tells of its first event, or is over, and return what it said so far."""
-    assert process.stdout is not None
-    select.select([process.stdout], [], [], PATIENCE_SECONDS)
-    return process.stdout.read(1 << 16) or b""
+def after_a_line(forty: Forty, process: subprocess.Popen[bytes]) -> None:
+    """Wait until a process has done an effect and not been told so."""
+    before = len(lines_of(forty.folder))
+    until(process, lambda _: len(lines_of(forty.folder)) > before)
 
 
-def keep_account(story: Story, left: Collection[Logged], known: Collection[Logged]) -> None:
-    """Note which events somebody knew of are gone."""
-    if gone := sorted(set(known) - set(left)):
-        story.faults.append(f"acknowledged or seen, and gone: {gone[:3]}")
+def until(process: subprocess.Popen[bytes], come: Callable[[bytes], bool]) -> None:
+    """Wait until something has come, judged by what a process said so far, or the process is over."""
+    for _ in range(round(PATIENCE_SECONDS / LOOK_SECONDS)):
+        try:
+            process.communicate(timeout=LOOK_SECONDS)
+            return
+        except subprocess.TimeoutExpired as waiting:
+            if come(waiting.output or b""):
+                return
 
 
 def acknowledged(told: bytes) -> set[Logged]:
@@ -191,7 +199,8 @@ def where(left: dict[Logged, dict[str, Any]]) -> set[str]:
             case "state.entered" if event["state_id"].startswith("forty.height.i"):
                 under_way[event["state_id"]] = ITEMS
             case "state.completed" | "state.failed":
-                under_way.pop(event["state_id"], None)
+                over = f"{event['state_id']}|"  # its calls are over with it
+                under_way = {key: what for key, what in under_way.items() if not f"{key}|".startswith(over)}
             case "child.spawned":
                 under_way[event["child_run_id"]] = CHILD
             case "run.completed":

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from durum import Durum, Io, Retry, StepError, TransportError, Workflow
-from durum.errors import DurumError, NotFoundError
 from tests.engine.doubles import InstantClock, Scripted, counting
 from tests.engine.runs import Ran, run
 
@@ -36,7 +35,7 @@ def test_effects_of_an_attempt_have_keys_of_their_own_in_every_attempt() -> None
     fake = counting(["one", BUSY, "two"])
     flow = acting("two_effects", fake)
 
-    @flow.step(effects="apply_side_effect", idempotency="{run_id}/pay", retry=AGAIN)
+    @flow.step(effects="apply_side_effect", idempotency="{run_id}/pay", idempotent=True, retry=AGAIN)
     async def pay(io: Io) -> list[Any]:
         return [await io.call("fake", {"n": 1}, read=False), await io.call("fake", {"n": 2}, read=False)]
 
@@ -176,44 +175,6 @@ def test_two_states_with_one_key_act_once() -> None:
 
     ran = run(flow).sound()
     assert (ran.context["second"], len(fake.seen)) == ("paid", 1)
-
-
-@pytest.mark.parametrize("swallows", [False, True])
-def test_an_unknown_outcome_pauses_the_run_and_is_never_repeated_blindly(swallows: bool) -> None:  # noqa: FBT001
-    """Without a declared key the retry does not act again, whatever the step makes of it, until a person says so."""
-    fake = counting([BUSY, "done"])
-    flow = acting("unknown", fake)
-
-    @flow.step(effects="apply_side_effect", retry=AGAIN)
-    async def act(io: Io) -> Any:
-        if not swallows:
-            return await io.call("fake", {"n": 1}, read=False)
-        try:
-            return await io.call("fake", {"n": 1}, read=False)
-        except TransportError as error:
-            raise StepError("mine", retryable=True) from error
-        except DurumError:
-            await io.call("fake", {"n": 2}, read=False)
-            return "fell back"
-
-    @flow.step
-    def after(act: str) -> str:
-        return act
-
-    ran = run(flow).sound()
-    assert (ran.status, len(fake.seen), ran.statuses()["after"]) == ("paused", 1, "pending")
-    (paused,) = ran.events("run.paused")
-    key = paused["event"]["effect_key"]
-    assert (paused["event"]["reason"], key) == ("effect_unknown", f"{ran.id}/unknown.act.main")
-
-    head = ran.summary["head_seq"]
-    again = ran.resume()
-    assert (again.status, again.summary["head_seq"], len(fake.seen)) == ("paused", head, 1)
-    with pytest.raises(NotFoundError):
-        ran.service.resume(ran.id, flow, repeat="another")
-    told = Ran(ran.service, flow, ran.service.resume(ran.id, flow, repeat=key))
-    assert (told.status, told.context["after"], len(fake.seen)) == ("completed", "done", 2)
-    told.sound()
 
 
 def test_a_refusal_before_anything_was_done_may_be_tried_again() -> None:

@@ -98,7 +98,7 @@ def stubborn(outside: Outside) -> Workflow:
     async def reads(io: Io) -> str:
         return await insists(io, "ask")
 
-    @flow.step(effects="apply_side_effect", idempotency="k")
+    @flow.step(effects="apply_side_effect", idempotency="k", idempotent=True)
     async def acts(io: Io) -> str:
         return await insists(io, "act")
 

@@ -168,9 +168,9 @@ def acting() -> Workflow:
 
 
 def merging() -> Workflow:
-    """A key merges in another way now."""
+    """A key that was written to merges in another way now."""
     flow = two_steps(plain)
-    flow.key("second", merge="append")
+    flow.key("first", merge="append")
     return flow
 
 
@@ -180,7 +180,7 @@ def merging() -> Workflow:
         (gone, "pair.first.main has run but is gone"),
         (rewired, "pair.first.main has run but depends on other states now"),
         (acting, "pair.first.main has run as pure but is apply_side_effect now"),
-        (merging, "'second' merges in another way now"),
+        (merging, "'first' merges in another way now"),
     ],
 )
 def test_code_that_does_not_fit_the_log_is_refused(make: Callable[[], Workflow], reason: str) -> None:

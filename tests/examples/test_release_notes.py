@@ -338,7 +338,7 @@ def test_a_commit_is_listed_in_the_first_area_it_touches_and_counted_in_each() -
             Commit("c" * 40, "Ada", "Empty", []),
         ]
     )
-    assert {area: [sha[0] for sha in group.shas] for area, group in found.items() if group.shas} == {
+    assert {area: [sha[0] for sha in group.shas] for area, group in found.items()} == {
         "code": ["a"],
         "tests": ["a"],
         "other": ["b", "c"],

@@ -139,3 +139,23 @@ def test_there_are_enough_changes_of_both_kinds() -> None:
     assert (len(ALTERING) >= 20, len(KEEPING) >= 20) == (True, True)
     names = [edit.name for edit in (*ALTERING, *KEEPING)]
     assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize(("before", "now"), [(True, 1), (0, False), ([{"a": 1}], [{"a": True}])])
+def test_an_event_that_only_python_takes_for_the_same_diverges(before: object, now: object) -> None:
+    """In JSON true is no number: the report names both."""
+    says = [before]
+    flow = durum.Workflow("says")
+
+    @flow.step
+    async def one(io: durum.Io) -> None:
+        io.emit("said", says[0])
+
+    with durum.open("memory://") as service:
+        service.start(flow, run_id=RUN)
+        assert service.replay(RUN, "reproduce", flow).divergence is None
+        says[0] = now
+        found = service.replay(RUN, "reproduce", flow).divergence
+    assert found is not None
+    assert found.what == "events"
+    assert found.diff

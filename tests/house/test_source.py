@@ -26,7 +26,7 @@ BY_SUBJECT = {
 # Test files in a room's folder that mirror no module of it, and why.
 BY_CONTRACT = {
     "engine/test_calls_side_by_side.py": "live_io and replay_io together: answers come in the order they came live",
-    "engine/test_effects.py": "live_io, driver and fold together: never blindly twice",
+    "engine/test_each.py": "attempts, recovery, fold and each together: items cut off, changed, and acting on the world",
     "engine/test_fencing.py": "recorder, live_io and driver together: a worker that lost its run",
     "stores/test_conformance.py": "one suite over every store",
     "stores/test_machine.py": "random operations against a model, over every store",

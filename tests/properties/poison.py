@@ -7,15 +7,28 @@ import itertools
 import math
 from collections import OrderedDict, deque
 from decimal import Decimal
-from enum import Enum, IntEnum, StrEnum
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from durum.core.canonical import MAX_DEPTH, MAX_INT
+from durum.core.exact_copy import MAX_DEPTH, MAX_INT
 from durum.core.ids import OpId
+from tests.properties.liars import (
+    Colour,
+    EndlessList,
+    LyingDict,
+    LyingFloat,
+    LyingInt,
+    LyingText,
+    LyingTuple,
+    Plain,
+    Pretender,
+    Scalar,
+    Unfriendly,
+    Word,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 REFUSED: Any = object()
 
@@ -26,168 +39,6 @@ class Case(NamedTuple):
     name: str
     make: Callable[[], object]
     reads_back: Any
-
-
-# --- things that lie ----------------------------------------------------------------------------------------------------
-
-
-class LyingText(str):
-    """A text that says it is another one."""
-
-    __slots__ = ()
-
-    def __str__(self) -> str:
-        return "fact_recorded"
-
-    def __eq__(self, other: object) -> bool:
-        return True
-
-    def __hash__(self) -> int:
-        raise RuntimeError
-
-    def encode(self, *_: object, **__: object) -> bytes:
-        """Lie."""
-        raise RuntimeError
-
-    def isascii(self) -> bool:
-        """Lie."""
-        raise RuntimeError
-
-
-class LyingDict(dict[str, object]):
-    """A dict whose every method says something else than what it holds."""
-
-    def __iter__(self) -> Iterator[str]:
-        raise RuntimeError
-
-    def __len__(self) -> int:
-        raise RuntimeError
-
-    def __getitem__(self, key: str) -> object:
-        return math.nan
-
-    def items(self) -> Any:
-        """Lie."""
-        return [("other", math.nan)]
-
-    def values(self) -> Any:
-        """Lie."""
-        raise RuntimeError
-
-    def keys(self) -> Any:
-        """Lie."""
-        raise RuntimeError
-
-
-class EndlessList(list[object]):
-    """A list that never ends when it is walked, and has no length."""
-
-    def __iter__(self) -> Iterator[object]:
-        return itertools.count()
-
-    def __len__(self) -> int:
-        raise RuntimeError
-
-
-class LyingTuple(tuple[object, ...]):
-    """A tuple that cannot be walked."""
-
-    __slots__ = ()
-
-    def __iter__(self) -> Iterator[object]:
-        raise RuntimeError
-
-
-class LyingInt(int):
-    """A number that says it is another one."""
-
-    def __int__(self) -> int:
-        return 7
-
-    def __index__(self) -> int:
-        return 7
-
-    def __repr__(self) -> str:
-        return "7"
-
-    def __eq__(self, other: object) -> bool:
-        return True
-
-    __hash__ = int.__hash__
-
-
-class LyingFloat(float):
-    """A float that says it is another one."""
-
-    def __float__(self) -> float:
-        return math.nan
-
-    def __repr__(self) -> str:
-        return "NaN"
-
-    def is_integer(self) -> bool:
-        """Lie."""
-        raise RuntimeError
-
-
-class Pretender:
-    """An object that says it is a text."""
-
-    @property  # type: ignore[misc]
-    def __class__(self) -> type:
-        return str
-
-
-class Unfriendly:
-    """An object that raises whatever it is asked."""
-
-    @property  # type: ignore[misc]
-    def __class__(self) -> type:
-        raise RuntimeError
-
-    def __repr__(self) -> str:
-        raise RuntimeError
-
-    def __eq__(self, other: object) -> bool:
-        raise RuntimeError
-
-    def __hash__(self) -> int:
-        return 1
-
-    def __bool__(self) -> bool:
-        raise RuntimeError
-
-
-class Scalar:
-    """What a number of an array library looks like: it knows its value, and is no number of Python's."""
-
-    def __float__(self) -> float:
-        return 1.5
-
-    def __int__(self) -> int:
-        return 1
-
-    def item(self) -> float:
-        """Return its value."""
-        return 1.5
-
-
-class Colour(IntEnum):
-    """Numbers with names."""
-
-    RED = 3
-
-
-class Word(StrEnum):
-    """Texts with names."""
-
-    A = "a"
-
-
-class Plain(Enum):
-    """Names of objects."""
-
-    A = 1
 
 
 # --- things with a shape ------------------------------------------------------------------------------------------------
@@ -309,9 +160,9 @@ SHAPES = [
     _no("ring of lists", ring_of_lists),
     _no("doubling", doubling),
     _same("shared", [[{"a": 1}] * 3] * 3),
-    _same("wide object", {f"k{number}": number for number in range(5_000)}),
-    _same("wide list", [*range(5_000)]),
-    _same("wide list of texts", ["x" * 40] * 3_000),
+    _same("wide object", {f"k{number}": number for number in range(1_500)}),
+    _same("wide list", [*range(2_000)]),
+    _same("wide list of texts", ["x" * 40] * 1_500),
     _same("many empties", [[], {}] * 1000),
     Case("tuples", lambda: (1, (2, [3]), {"a": (4,)}), [1, [2, [3]], {"a": [4]}]),
     Case("ordered", lambda: OrderedDict(b=1, a=2), {"a": 2, "b": 1}),
@@ -420,6 +271,11 @@ JSON_TEXTS: dict[str, tuple[str, Any]] = {
     "100,000 deep, never closed": ("[" * 100_000, REFUSED),
     "prototype": ('{"__proto__":{"constructor":1}}', {"__proto__": {"constructor": 1}}),
     "wide": ("{" + ",".join(f'"k{n}":{n}' for n in range(2_000)) + "}", {f"k{n}": n for n in range(2_000)}),
+    "byte order mark": ("\ufeff1", REFUSED),
+    "nul": ("\x00", REFUSED),
+    "nul after": ("1\x00", REFUSED),
+    "unfinished": ('{"a":', REFUSED),
+    "two values": ("1 2", REFUSED),
     "secret reference": ('{"$secret":"HOME"}', {"$secret": "HOME"}),
     "failure": ('{"error":{"code":"x"}}', {"error": {"code": "x"}}),
 }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections import OrderedDict
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -12,8 +14,33 @@ import msgspec
 import pytest
 from pydantic import BaseModel, RootModel
 
-from durum.workflow.json_form import from_json, may_hold_sets, sets_sorted, to_json
+from durum.workflow.json_form import from_json, is_loose, refuse_endless, settled, to_json
 from tests.workflow.shapes import Box, Branch, Holder, Item, Leaf, Row
+
+
+
+@dataclass
+class Twins:
+    """Holds one class twice, and itself nowhere."""
+
+    left: Leaf
+    right: Leaf
+
+
+@dataclass
+class Tree:
+    """Holds itself, at two removes."""
+
+    number: int
+    children: dict[str, list[Tree]]
+
+
+@dataclass
+class Free:
+    """Holds anything."""
+
+    anything: Any
+
 
 ROOT = Path(__file__).parents[2]
 
@@ -93,7 +120,7 @@ class Free(BaseModel):
 )
 def test_sets_are_sorted_wherever_they_are_and_nothing_else_is(value: object, form: object, expected: object) -> None:
     """Numbers by size, texts by letter; what a serialiser turned into something else stays as it made it."""
-    assert sets_sorted(value, form) == expected
+    assert settled(value, form) == expected
 
 
 @pytest.mark.parametrize(
@@ -108,16 +135,20 @@ def test_sets_are_sorted_wherever_they_are_and_nothing_else_is(value: object, fo
         (dict[str, Any], True),
         (Holder, True),
         (list[object], True),
+        (dict[int, str], True),
+        (dict[str, int], False),
+        (list[Twins], False),
+        (Tree, True),
     ],
 )
 def test_types_that_can_hold_sets_are_known(annotation: object, expected: bool) -> None:  # noqa: FBT001 - from the table
     """Deep inside classes as well; whatever can hold anything can hold a set."""
-    assert may_hold_sets(annotation) is expected
+    assert is_loose(annotation) is expected
 
 
 def test_a_class_that_refers_to_itself_is_walked_once() -> None:
     """Recursion in types ends."""
-    assert may_hold_sets(Branch | None)
+    assert is_loose(Branch | None)
 
 
 def test_paths_and_models_inside_other_types_go_there_and_back() -> None:
@@ -131,3 +162,68 @@ def test_paths_and_models_inside_other_types_go_there_and_back() -> None:
         from_json(Path, 3)
     with pytest.raises(NotImplementedError, match="object has no JSON form"):
         to_json([object()])
+
+
+def doubling(core: object) -> object:
+    """Return lists that would fill the universe if each were written where it stands."""
+    value = core
+    for _ in range(100):
+        value = [value, value]
+    return value
+
+
+def ring() -> object:
+    """Return an object that holds itself in a list."""
+    box = Free(anything=None)
+    box.anything = [box]
+    return box
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (doubling(0), "so often"),
+        (Free(anything=doubling({"a": {1}})), "so often"),
+        (ring(), "refers to itself"),
+        ([iter([1])], "list_iterator can be read only once"),
+        ({"a": (number for number in [1])}, "generator can be read only once"),
+    ],
+)
+def test_what_has_no_end_is_refused(value: object, says: str) -> None:
+    """Wherever it is, before anything walks it."""
+    with pytest.raises(ValueError, match=says):
+        refuse_endless(value)
+
+
+def test_honest_values_have_an_end() -> None:
+    """A large one, one that holds a part in several places, and one that is as deep as JSON may be."""
+    row = {"a": [1, 2]}
+    refuse_endless([[number] for number in range(100_000)])
+    refuse_endless([row] * 10_000)
+    refuse_endless(Free(anything=[row, {"b": row}, (row, {1, 2})]))
+    deep: object = []
+    for _ in range(127):
+        deep = [deep]
+    refuse_endless({"a": Free(anything=deep)})
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_number_that_became_nothing_is_refused(value: float) -> None:
+    """At any depth; None itself stays."""
+    with pytest.raises(ValueError, match="is not a JSON number"):
+        settled({"a": [value]}, {"a": [None]})
+    assert settled({"a": [None]}, {"a": [None]}) == {"a": [None]}
+
+
+def test_keys_that_became_one_are_refused() -> None:
+    """Only where a key is no text; a serialiser may leave out what it likes."""
+    with pytest.raises(ValueError, match="two keys of an object become one text"):
+        settled([{1: 2, "1": 3}], [{"1": 3}])
+    assert settled({"a": 1, "b": {2}}, {"a": 1}) == {"a": 1}
+
+
+def test_members_are_found_by_name_in_whatever_order_they_come() -> None:
+    """An ordered dict may tell another order than it holds."""
+    value = OrderedDict(a={2, 1}, b="x")
+    value.move_to_end("a")
+    assert settled(value, {"b": "x", "a": [2, 1]}) == {"a": [1, 2], "b": "x"}

@@ -227,7 +227,7 @@ async def height(item: str, index: int, io: Io) -> int:
 @flow.step(child=child, result="receipt")
 def handed_on(link2_1: int) -> ChildInput:
     """Let another run do a part of it."""
-    return {"count": link2_1 % 11}
+    return {"count": link2_1 % 11 + 1}
 
 
 @flow.step

@@ -5,13 +5,13 @@ from __future__ import annotations
 import getpass
 from typing import TYPE_CHECKING
 
+from durum.core.canonical import canonical_json
 from durum.core.gates import address, checked_answer
 from durum.core.secrets import refuse_secrets
-from durum.core.canonical import canonical_json
 from durum.engine.delivery import deliver
 from durum.engine.inbox import Answer, Steer, message
 from durum.engine.recovery import load_run
-from durum.errors import AnswerError, NotFoundError, RunOverError
+from durum.errors import AnswerError, ConfigError, NotFoundError, RunOverError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from durum.engine.engine import Store
     from durum.ports import Clock
 
-_HINT = "list what waits for an answer with: durum gates"
+_LONGEST_ACTOR = 256
+_LONGEST_REASON = 4_000
 
 
 def actor_or_user(actor: str | None) -> str:
@@ -86,4 +87,7 @@ class Steering:
 
 
 def _check_texts(actor: str, reason: str) -> None:
+    for name, text, longest in (("actor", actor, _LONGEST_ACTOR), ("reason", reason, _LONGEST_REASON)):
+        if len(text) > longest:
+            raise ConfigError(f"the {name} has {len(text):,} characters, but may have {longest:,}; shorten it")
     refuse_secrets("the message", canonical_json([actor, reason]))

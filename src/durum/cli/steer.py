@@ -26,21 +26,21 @@ _WIDE = 110  # columns from which whole run ids fit
 @verb
 def gates(
     session: Session,
-    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="One run and its child runs; default: all runs.")] = None,
+    run: Annotated[str | None, typer.Argument(metavar="RUN", help="One run and its child runs; default: all runs.")] = None,
 ) -> int:
     """List what waits for an answer, with the commands that answer it."""
     with session.open() as service:
         found = service.gates() if run is None else gates_below(service, service.show(run))
-    if session.json:
-        session.print_json(*found)
-    elif found:
-        _print_gates(session, found)
-    else:
-        session.streams.note("nothing waits for an answer")
+        if session.json:
+            session.print_json(*found)
+        elif found:
+            _print_gates(session, service, found)
+        else:
+            session.streams.note("nothing waits for an answer")
     return ExitCode.OK
 
 
-def _print_gates(session: Session, found: list[JsonObject]) -> None:
+def _print_gates(session: Session, service: Durum, found: list[JsonObject]) -> None:
     from rich.text import Text
 
     from durum.cli.render import rendered, table, width_of
@@ -53,7 +53,7 @@ def _print_gates(session: Session, found: list[JsonObject]) -> None:
         for run_id, gate in zip(ids, found, strict=True)
     ]
     lines = table(("run", "gate", "step", "asks"), rows, width, cut="asks")
-    commands = [pair for gate in found for pair in answer_commands(session, gate)]
+    commands = [pair for answers in answer_commands(session, service, found) for pair in answers]
     room = max((len(label) for label, _ in commands), default=0)
     for label, command in commands:
         lines.append(Text.assemble((label.ljust(room) + "  ", "dim"), command))
@@ -68,15 +68,16 @@ def answer(
         str, typer.Argument(metavar="GATE@DIGEST", help="As durum gates shows it. On a terminal a bare GATE asks.")
     ],
     field: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A field of the answer; repeat it. durum gates names them.")
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="A field of the answer; repeat it. durum gates --json names them."),
     ] = None,
     as_: ActorOption = None,
     reason: ReasonOption = "",
 ) -> int:
-    """Answer a gate; the answer counts only for what was shown under its digest.
+    """Answer a gate, just as it was shown under its digest.
 
-    To a gate that asks whether an effect happened, happened=true goes on without it (result=JSON is what it gave back), and
-    happened=false does it again.
+    To a gate that asks whether an effect happened, happened=false does it again, and happened=true goes on without it.
+    A step that needs what the effect gave back needs result=JSON too, such as {"exit_code": 0} of a command.
     """
     from durum.cli.gate_answers import confirmed, fields_of, find_gate, is_shown
     from durum.cli.inputs import read_fields
@@ -97,7 +98,10 @@ def answer(
 
 @verb
 def cancel(session: Session, run: RunArgument, as_: ActorOption = None, reason: ReasonOption = "") -> int:
-    """End a run and its child runs: what is under way is cancelled, nothing is undone."""
+    """End a run: what is under way is cancelled, nothing is undone.
+
+    Its child runs end too.
+    """
     with session.open() as service:
         summary = service.show(run)
         if summary["status"] == "cancelled":
@@ -113,7 +117,10 @@ def cancel(session: Session, run: RunArgument, as_: ActorOption = None, reason: 
 
 @verb
 def pause(session: Session, run: RunArgument, as_: ActorOption = None, reason: ReasonOption = "") -> int:
-    """Let a run begin nothing more until it is resumed; what is under way comes to its end."""
+    """Stop a run at its next boundary, until it is resumed.
+
+    What is under way comes to its end first; nothing more begins. Child runs pause too.
+    """
     with session.open() as service:
         summary = service.show(run)
         if not is_over(summary) and _last(service, run, "run.paused", "run.resumed"):

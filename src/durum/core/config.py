@@ -63,6 +63,18 @@ NO_RETRY = RetryPolicy(max_attempts=1, backoff=FixedBackoff(delay_ms=0), jitter=
 EVENT_PROFILES = ("minimal", "normal", "verbose")
 
 
+def _refuse_no_text(name: str, value: object) -> None:
+    """Refuse a setting that is no text, or that UTF-8 cannot hold, as an argument in another encoding."""
+    if not issubclass(type(value), str):
+        message = f"{name} must be text, not of type {type(value).__name__}"
+        raise ConfigError(message)
+    try:
+        str.encode(value)  # type: ignore[arg-type]
+    except UnicodeEncodeError as error:
+        message = f"{name} must be UTF-8 text; character {error.start + 1} of it is not"
+        raise ConfigError(message) from error
+
+
 class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Execution policy of one run. ``max_concurrency`` 1 is the seed's Sequential, more its FanOutJoin.
 
@@ -82,6 +94,11 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.max_concurrency < 1:
             message = f"max_concurrency must be at least 1, not {self.max_concurrency}"
             raise ConfigError(message)
+        _refuse_no_text("event_profile", self.event_profile)
+        if not issubclass(type(self.skip_tags), tuple | list):
+            raise ConfigError("skip_tags must be a tuple of tags")
+        for tag in self.skip_tags:
+            _refuse_no_text("each of skip_tags", tag)
         if not self.event_profile.strip():
             message = f"event_profile must be one of {', '.join(EVENT_PROFILES)} or names and globs of events"
             raise ConfigError(message)

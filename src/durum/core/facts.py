@@ -34,7 +34,7 @@ def explicit_key(key: str) -> str:
     if DERIVED in checked:
         raise InvalidIdError("fact_key", checked, f"without {DERIVED!r}, which marks derived keys")
     refuse_secrets("a fact key", canonical_json(checked))
-    return checked
+    return str(checked)
 
 
 class KeyMaker:
@@ -89,6 +89,13 @@ class CallError(msgspec.Struct, frozen=True):
     details: Any  # JSON
 
 
+class _Failed(msgspec.Struct, frozen=True):
+    error: CallError
+
+
+_FAILED = msgspec.json.Decoder(_Failed)  # made once: two threads that meet a type for the first time at once end the process
+
+
 def success_bytes(response: object) -> bytes:
     """Return the artifact of a successful outcome."""
     return canonical_json({"ok": response})
@@ -106,7 +113,7 @@ def outcome(payload: bytes) -> JsonValue:
     assert isinstance(record, dict)
     if "ok" in record:
         return record["ok"]
-    failed = msgspec.convert(record["error"], CallError)
+    failed = _FAILED.decode(payload).error
     if failed.code == RateLimitedError.code:
         raise RateLimitedError(failed.message, details=failed.details)
     raise TransportError(failed.message, code=failed.code, retryable=failed.retryable, details=failed.details)

@@ -221,6 +221,7 @@ def _fact_recorded(state: RunState, envelope: ev.Envelope, event: ev.FactRecorde
 def _effect_intended(state: RunState, envelope: ev.Envelope, event: ev.EffectIntended) -> None:
     _in_attempt(state, envelope)
     state.intents[event.key] = event
+    state.tried[event.key] = event.effect_key
 
 
 def _effect_settled(state: RunState, envelope: ev.Envelope, event: ev.EffectSettled) -> None:

@@ -27,7 +27,7 @@ from durum.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
 
 class DependencyEdge(msgspec.Struct, frozen=True):
@@ -183,19 +183,18 @@ def decode_shape(data: bytes) -> PlanShape:
 _decode_shape = msgspec.json.Decoder(PlanShape).decode  # made here: two threads that first meet a type at once crash msgspec
 
 
-def _dependencies(plan: ExecutionPlan) -> dict[str, list[str]]:
+def _dependencies(plan: ExecutionPlan) -> dict[str, dict[str, None]]:
     """Return state id -> ids it depends on, in declaration order."""
-    deps: dict[str, list[str]] = {}
+    deps: dict[str, dict[str, None]] = {}
     for state_node in plan.states:
         if state_node.id in deps:
             raise DuplicateStateIdError(state_node.id)
-        deps[StateId(state_node.id)] = []
+        deps[StateId(state_node.id)] = {}
     for edge in plan.edges:
         for end in (edge.from_id, edge.to_id):
             if end not in deps:
                 raise MissingStateForEdgeError(end)
-        if edge.from_id not in deps[edge.to_id]:
-            deps[edge.to_id].append(edge.from_id)
+        deps[edge.to_id][edge.from_id] = None
     return deps
 
 
@@ -214,7 +213,7 @@ def _check_tags(nodes: tuple[PlanNode, ...]) -> None:
                 raise DanglingDependencyTagError(node.id, tag)
 
 
-def _find_cycle(deps: Mapping[str, Sequence[str]]) -> Sequence[str]:
+def _find_cycle(deps: Mapping[str, Collection[str]]) -> Sequence[str]:
     """Return the states of one cycle in the order they would run.
 
     Every state left over by Kahn's algorithm that lies on or behind a cycle has a dependency that is left over as well, so
@@ -229,7 +228,7 @@ def _find_cycle(deps: Mapping[str, Sequence[str]]) -> Sequence[str]:
     return tuple(reversed(walk[walk.index(at) :]))
 
 
-def _on_or_behind_cycles(deps: Mapping[str, Sequence[str]]) -> dict[str, None]:
+def _on_or_behind_cycles(deps: Mapping[str, Collection[str]]) -> dict[str, None]:
     left = dict.fromkeys(deps)
     while True:
         free = [state for state in left if not any(dep in left for dep in deps[state])]

@@ -81,6 +81,7 @@ class RunState(msgspec.Struct):
     writers: dict[str, list[int]] = {}  # context key -> positions that wrote it, in log order
     intents: dict[str, ev.EffectIntended] = {}  # fact key -> effect tried whose outcome is unknown
     effects: dict[str, AppliedEffect] = {}  # effect key -> what happened
+    tried: dict[str, str] = {}  # fact key -> effect key it was tried under: the same call never goes out under another
     gates: dict[str, ev.GateOpened] = {}  # gate -> what waits for an answer
     children: dict[str, ev.ChildSpawned] = {}  # child run id -> one that is not over
     started: ev.RunStarted | None = None

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from durum.core.canonical import decode_json, json_path
+from durum.core.canonical import decode_json
+from durum.core.exact_copy import json_path
 from durum.core.payload import payload_of_text, payload_text
 from durum.errors import SecretsDetectedError
 

@@ -100,6 +100,11 @@ class IoCall(msgspec.Struct, frozen=True):
     judge: Callable[[JsonValue], None] | None = None  # raises TransportError for a response that counts as a failure
     body: Callable[[], Awaitable[JsonValue]] | None = None  # performs the call in place of a transport
 
+    def __post_init__(self) -> None:
+        """Take the text of a namespace as it is; its class may say another one, or have no hash."""
+        if type(self.namespace) is not str and issubclass(type(self.namespace), str):
+            msgspec.structs.force_setattr(self, "namespace", str.__str__(self.namespace))
+
 
 class IoResult(msgspec.Struct, frozen=True):
     """The outcome of a call, and the artifact that records it."""

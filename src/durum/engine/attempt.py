@@ -25,6 +25,7 @@ from durum.core.secrets import refuse_secrets
 from durum.core.state import DONE, Child, Items, SnapshotPolicy, StateOutcome
 from durum.engine.context import Committed
 from durum.engine.io import Io, Provider
+from durum.engine.settling import leave_behind
 from durum.errors import ConfigError, DurumError
 
 if TYPE_CHECKING:
@@ -185,12 +186,7 @@ async def _bounded(
 
 
 async def _end(work: asyncio.Task[Ended], seconds: float) -> None:
-    """Cancel a handler and give it a moment to clean up; one that swallows the cancellation is left behind.
-
-    It is off the loop's books from here on, so that neither the end of the run nor a second signal waits for it for ever.
-    """
-    work.cancel()
-    asyncio.tasks._unregister_task(work)  # noqa: SLF001 - documented under "Task lifetime support"
-    work._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - it may well be pending then
+    """Cancel a handler and give it a moment to clean up; one that swallows the cancellation is left behind."""
+    leave_behind(work)
     with contextlib.suppress(asyncio.CancelledError):
         await asyncio.wait({work}, timeout=seconds)

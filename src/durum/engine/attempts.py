@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import msgspec
 from durum.core import events as ev
 from durum.core.artifact_kind import ArtifactKind
 from durum.core.canonical import canonical_json
-from durum.core.failure import EFFECT_UNKNOWN, ErrorInfo, StateError, describe, failure
+from durum.core.failure import EFFECT_UNKNOWN, RUN_CANCELLED, STEP_TIMEOUT, ErrorInfo, StateError, describe, failure
 from durum.core.gates import unknown_effect_gate
 from durum.core.meta import SideEffectKind
 from durum.core.state import Child, Items
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from durum.engine.snapshots import Snapshots
 
 DEEPEST_CHILD = 16
-_SETTLE_SECONDS = 10.0
 
 
 class Begun(msgspec.Struct, frozen=True):
@@ -76,18 +76,24 @@ class Attempts:
         attempt = self._attempt(node, begun, getattr(state, "reconcile", None))
         place = current_place.set(Place(self._state.run_id, node.id, begun.number, self._world.transports.clean))
         io = LiveIo(self._world, attempt)
-        executed = await execute(
-            state,
-            overlay,
-            io,
-            DomainEvents(self._state.config, lambda event: self._emit(event, attempt)),
-            self._world.reader,
-            timeout_ms=node.timeout_ms,
-            progress=lambda message: self._progress(node.id, self._world.transports.clean(message)),
-            cancelled=self._cancelled,
-        )
-        current_place.reset(place)
-        await io.settle(_SETTLE_SECONDS if self._cancelled.done() else None)
+        try:
+            executed = await execute(
+                state,
+                overlay,
+                io,
+                DomainEvents(self._state.config, self._sink(attempt)),
+                self._world.reader,
+                timeout_ms=node.timeout_ms,
+                progress=lambda message: self._progress(node.id, self._world.transports.clean(message)),
+                cancelled=self._cancelled,
+            )
+        except BaseException:
+            await io.let_go()
+            raise
+        finally:
+            current_place.reset(place)
+        cut = executed.error is not None and executed.error.code in {RUN_CANCELLED, STEP_TIMEOUT}
+        await io.settle(self._cancelled, cut=cut)
         self._finish(begun, overlay, io, executed)
 
     def _attempt(self, node: PlanNode, begun: Begun, reconcile: Any) -> Attempt:  # noqa: ANN401 - a state's own hook
@@ -109,6 +115,22 @@ class Attempts:
             template = template.replace("{index}", str(index)) if "{index}" in template else f"{template}/i{index}"
         return template.replace("{run_id}", run_id)
 
+    def _sink(self, attempt: Attempt) -> Callable[[ev.DomainEvent], None]:
+        """Return what takes an attempt's domain events: in the loop's thread only, for that is where events are chained."""
+        loop, home = asyncio.get_running_loop(), threading.get_ident()
+
+        def take(event: ev.DomainEvent) -> None:
+            if attempt.open:
+                self._emit(event, attempt)
+
+        def sink(event: ev.DomainEvent) -> None:
+            if threading.get_ident() == home:
+                take(event)
+            else:
+                loop.call_soon_threadsafe(take, event)
+
+        return sink
+
     def _emit(self, event: ev.DomainEvent, attempt: Attempt) -> None:
         if len(event.payload) > ev.INLINE_PAYLOAD_BYTES:
             reference = self._recorder.keep(ArtifactKind.OTHER, bytes(event.payload))
@@ -119,7 +141,8 @@ class Attempts:
 
     def _finish(self, begun: Begun, overlay: ContextOverlay, io: LiveIo, executed: Executed) -> None:
         node = self._state.plan.nodes[begun.position]
-        blocked = io.effects.blocked
+        cancelled = executed.error is not None and executed.error.code == RUN_CANCELLED
+        blocked = None if cancelled else io.effects.blocked
         error = executed.error if blocked is None else describe(blocked)
         if error is None:
             error = self._extend(node, begun.number, executed)

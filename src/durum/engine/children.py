@@ -150,7 +150,10 @@ class ChildResults:
         """Return the final context of the child that state ``key`` started, or its key ``result``."""
         del call
         identity = child_run_id(self._run_id, str(request["key"]))
-        run = await load_run(self._store, self._reader, identity)
+        try:
+            run = await load_run(self._store, self._reader, identity)
+        except NotFoundError:
+            raise TransportError(f"child run {identity} has not begun", code="child_not_over") from None
         snapshots = Snapshots(self._reader)
         tree = await snapshots.tree(_final(run.state))
         wanted = request.get("result")

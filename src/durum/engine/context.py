@@ -62,6 +62,7 @@ class ContextOverlay:
 
     def read(self, key: str) -> JsonValue:
         """Return a fresh copy of the value, None if the key is absent; ``has`` tells an absent key from a null."""
+        key = key if type(key) is str else str(ContextKey(key))
         staged = self._staged.get(key)
         if staged is not None and staged.op in {"set", "delete"}:
             return decode_json(staged.data[0])  # null for a deleted key
@@ -84,6 +85,7 @@ class ContextOverlay:
 
     def has(self, key: str) -> bool:
         """Tell whether the key is there."""
+        key = key if type(key) is str else str(ContextKey(key))
         staged = self._staged.get(key)
         return staged.op != "delete" if staged is not None else self._look(key) is not None
 

@@ -27,9 +27,19 @@ async def deliver(store: Store, clock: Clock, letter: Message) -> bool:
     """Store a message durably; False if one with its dedupe key was there first. Nothing of the run's code is needed."""
     if not await store.send(letter):
         return False
-    with contextlib.suppress(RunOwnedError):  # its owner reads the inbox
-        await _take_over(store, clock, letter.run_id)
+    await empty_inbox(store, clock, letter.run_id)
     return True
+
+
+async def empty_inbox(store: Store, clock: Clock, run_id: str) -> None:
+    """Move what a run that nobody drives was told into its log.
+
+    Whoever sends a message while somebody owns the run relies on that owner, so every owner looks once more after letting go.
+    """
+    seen: set[str] = set()
+    with contextlib.suppress(RunOwnedError):  # its owner reads the inbox
+        while not seen.issuperset(letter.message_id for letter in await store.inbox(run_id)):
+            seen |= await _take_over(store, clock, run_id)
 
 
 async def report(store: EventStore, state: RunState, manifest: RunManifest) -> None:
@@ -41,18 +51,21 @@ async def report(store: EventStore, state: RunState, manifest: RunManifest) -> N
         await store.send(message(manifest.parent.run_id, "child", over, f"child:{state.run_id}"))
 
 
-async def _take_over(store: Store, clock: Clock, run_id: str) -> None:
+async def _take_over(store: Store, clock: Clock, run_id: str) -> set[str]:
+    """Take what a run was told and return which messages that were."""
     head = await store.claim(run_id)
     reader = ArtifactReader(store)
     try:
         loaded = await load_run(store, reader, run_id)
         recorder = Recorder(store, reader, clock, head, store.worker, loaded.state)
-        for letter in await store.inbox(run_id):
+        letters = await store.inbox(run_id)
+        for letter in letters:
             take(recorder, letter)
         if recorder.state.cancelling is not None and not recorder.state.over:
             await _cancel(store, clock, recorder, reader)
         await recorder.commit()
         await report(store, loaded.state, loaded.manifest)
+        return {letter.message_id for letter in letters}
     finally:
         with contextlib.suppress(DurumError):
             await store.release(run_id, head.epoch)

@@ -14,6 +14,7 @@ from durum.core.retry import delay_ms, jitter_ppm
 from durum.engine.attempts import Begun
 from durum.engine.boundaries import Boundaries
 from durum.engine.inbox import take
+from durum.engine.settling import come_to_rest
 
 if TYPE_CHECKING:
     from durum.core.run_state import RunState
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from durum.engine.snapshots import Snapshots
 
 _LONGEST_RETRY_AFTER_MS = 3_600_000
-_STOP_SECONDS = 3.0
+_STOP_SECONDS = 5.0
+_REST_SECONDS = 0.05
 
 
 class Driver:
@@ -43,6 +45,7 @@ class Driver:
         self._reading: asyncio.Task[bool] | None = None
         self._wake = asyncio.Event()
         self._draining = False
+        self._rested = 0.0  # when everything else in this loop had its turn last
         self._ended: list[BaseException] = []
 
     async def drive(self) -> RunState:
@@ -51,6 +54,7 @@ class Driver:
         try:
             await self._read_mail()
             while True:
+                await self._let_others_run()
                 self._children.tend(self._mail)
                 started, rest = await self._advance()
                 if rest and not self._children.under_way:
@@ -69,6 +73,13 @@ class Driver:
             self._mailroom.unwatch(self._state.run_id)
             await self._children.stop()
             await self._stop()
+
+    async def _let_others_run(self) -> None:
+        """Give messages a chance from time to time: plain steps one after another never wait for anything."""
+        now = asyncio.get_running_loop().time()
+        if now - self._rested > _REST_SECONDS:
+            self._rested = now
+            await come_to_rest()
 
     async def _stop(self) -> None:
         for task in self._tasks:

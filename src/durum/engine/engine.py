@@ -20,7 +20,7 @@ from durum.core.tree import tree_of
 from durum.engine.artifacts import ArtifactReader
 from durum.engine.attempts import Attempts
 from durum.engine.children import ChildDriver, Children, ChildResults
-from durum.engine.delivery import report
+from durum.engine.delivery import empty_inbox, report
 from durum.engine.driver import Driver
 from durum.engine.inbox import Mailroom, take
 from durum.engine.live_io import World
@@ -220,3 +220,4 @@ class Engine:
         """Release the run; if the store is away the lock's end says the same."""
         with contextlib.suppress(DurumError):
             await self._store.release(head.run_id, head.epoch)
+            await empty_inbox(self._store, self._clock, head.run_id)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
@@ -13,7 +14,8 @@ from durum.core import events as ev
 from durum.core.artifact_kind import ArtifactKind
 from durum.core.canonical import canonical_json
 from durum.core.facts import success_bytes
-from durum.errors import StorageError
+from durum.core.gates import checked_answer
+from durum.errors import CallerError, DurumError, StorageError
 from durum.ports import Message
 
 if TYPE_CHECKING:
@@ -24,6 +26,11 @@ if TYPE_CHECKING:
     from durum.ports import EventStore
 
 POLL_SECONDS = 0.1
+_log = logging.getLogger(__name__)
+
+
+Actor = Annotated[str, msgspec.Meta(max_length=256)]
+Reason = Annotated[str, msgspec.Meta(max_length=4_000)]
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -32,15 +39,15 @@ class Answer(msgspec.Struct, frozen=True):
     gate: str
     digest: str
     answer: dict[str, Any]
-    actor: str
-    reason: str = ""
+    actor: Actor
+    reason: Reason = ""
 
 
 class Steer(msgspec.Struct, frozen=True):
     """Somebody wants the run to be cancelled or to pause."""
 
-    actor: str
-    reason: str = ""
+    actor: Actor
+    reason: Reason = ""
 
 
 class ChildOver(msgspec.Struct, frozen=True):
@@ -52,7 +59,12 @@ class ChildOver(msgspec.Struct, frozen=True):
 
 
 Content = Answer | Steer | ChildOver
-KINDS: dict[str, type[Answer | Steer | ChildOver]] = {"answer": Answer, "cancel": Steer, "pause": Steer, "child": ChildOver}
+_DECODERS: dict[str, msgspec.json.Decoder[Content]] = {
+    "answer": msgspec.json.Decoder(Answer),
+    "cancel": msgspec.json.Decoder(Steer),
+    "pause": msgspec.json.Decoder(Steer),
+    "child": msgspec.json.Decoder(ChildOver),
+}
 
 
 def message(run_id: str, kind: str, content: Content, dedupe_key: str | None = None) -> Message:
@@ -62,15 +74,15 @@ def message(run_id: str, kind: str, content: Content, dedupe_key: str | None = N
 
 
 def take(recorder: Recorder, letter: Message) -> bool:
-    """Stage what a message comes to; False if it no longer means anything and stays where it is."""
-    kind = KINDS.get(letter.kind)
-    if kind is None:
+    """Stage what a message comes to, once; False if that is nothing. One of a kind this version does not know stays unread."""
+    decoder = _DECODERS.get(letter.kind)
+    if decoder is None or not recorder.consume(letter.message_id):
         return False
-    content = msgspec.json.decode(letter.payload, type=kind)
-    taken = _taken(recorder, letter.kind, content)
-    if taken:
-        recorder.consume(letter.message_id)
-    return taken
+    try:
+        return _taken(recorder, letter.kind, decoder.decode(letter.payload))
+    except (msgspec.MsgspecError, CallerError) as error:  # it was put there past every check
+        _log.warning("a message of the kind %s to run %s makes no sense: %s", letter.kind, letter.run_id, error)
+        return False
 
 
 def _taken(recorder: Recorder, kind: str, content: Content) -> bool:
@@ -80,14 +92,8 @@ def _taken(recorder: Recorder, kind: str, content: Content) -> bool:
     match content:
         case Answer():
             return _answer(recorder, content)
-        case Steer() if kind == "cancel":
-            if state.cancelling is None:
-                recorder.stage(ev.CancelRequested(actor=content.actor, reason=content.reason))
-                return True
-        case Steer():
-            if state.paused is None and state.cancelling is None:
-                recorder.stage(ev.RunPaused(actor=content.actor, reason=content.reason))
-                return True
+        case Steer() if state.cancelling is None:
+            return _steer(recorder, kind, content)
         case ChildOver():
             if content.child_run_id in state.children:
                 ended = ev.ChildCompleted(
@@ -98,19 +104,29 @@ def _taken(recorder: Recorder, kind: str, content: Content) -> bool:
     return False
 
 
+def _steer(recorder: Recorder, kind: str, content: Steer) -> bool:
+    if kind == "cancel":
+        recorder.stage(ev.CancelRequested(actor=content.actor, reason=content.reason))
+        return True
+    if recorder.state.paused is not None:
+        return False
+    recorder.stage(ev.RunPaused(actor=content.actor, reason=content.reason))
+    return True
+
+
 def _answer(recorder: Recorder, content: Answer) -> bool:
     gate = recorder.state.gates.get(content.gate)
     if gate is None or gate.digest != content.digest:
         return False
-    happened = bool(content.answer.get("happened"))
-    payload_id = None
+    given = checked_answer(gate, content.answer)
+    happened, payload_id = given["happened"] is True, None
     if happened:
-        payload_id = recorder.keep(ArtifactKind.FACT_PAYLOAD, success_bytes(content.answer.get("result")))
+        payload_id = _result(recorder, gate.subject, given)
     settled = ev.EffectSettled(
         effect_key=gate.subject, happened=happened, payload_id=payload_id, request_id=gate.request_id, source="answer"
     )
     recorder.stage(settled, gate.state_id)
-    data, reference = canonical_json(content.answer), None
+    data, reference = canonical_json(given), None
     if len(data) > ev.INLINE_PAYLOAD_BYTES:
         reference, data = recorder.keep(ArtifactKind.OTHER, data), b"null"
     answered = ev.GateAnswered(
@@ -123,6 +139,14 @@ def _answer(recorder: Recorder, content: Answer) -> bool:
     )
     recorder.stage(answered, gate.state_id)
     return True
+
+
+def _result(recorder: Recorder, effect_key: str, given: JsonObject) -> str:
+    """Return the artifact of what an effect gave back: as answered, else what is on record of it."""
+    known = recorder.state.effects.get(effect_key)
+    if known is not None and "result" not in given:
+        return known.payload_id
+    return recorder.keep(ArtifactKind.FACT_PAYLOAD, success_bytes(given.get("result")))
 
 
 class Mailroom:
@@ -156,7 +180,8 @@ class Mailroom:
     async def _look(self) -> None:
         while True:
             await asyncio.sleep(POLL_SECONDS)
-            with contextlib.suppress(StorageError):  # it may be back next time
+            with contextlib.suppress(DurumError):  # it may be back next time
                 for run_id in await self._store.addressed():
-                    if run_id in self._watched:
-                        self._watched[run_id]()
+                    tell = self._watched.get(run_id)
+                    if tell is not None:
+                        tell()

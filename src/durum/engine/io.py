@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol, overload
 import msgspec
 
 from durum.core.canonical import parse_json
-from durum.core.facts import outcome
+from durum.core.facts import explicit_key, outcome
+from durum.core.ids import FactKey
 from durum.core.payload import decode_payload, encode_payload
 from durum.core.state import DONE, IoCall, IoProvider, IoResult
 from durum.engine.file_calls import FileCalls
@@ -134,11 +135,11 @@ class Io(FileCalls):
 
     async def record_value(self, key: str, value: object) -> str:
         """Bind a value to a key and return its artifact id; binding another value to it is a ``FactConflictError``."""
-        return await self._provider.record_value(key, value)
+        return await self._provider.record_value(explicit_key(key), value)
 
     async def get_recorded_fact(self, key: str) -> str | None:
         """Return the artifact id bound to a key, None if unbound."""
-        return await self._provider.get_recorded_fact(key)
+        return await self._provider.get_recorded_fact(str(FactKey(key)))
 
     async def now_millis(self) -> int:
         """Return the time in ms since the Unix epoch."""
@@ -146,7 +147,7 @@ class Io(FileCalls):
 
     async def recorded(self, key: str) -> JsonValue:
         """Return the value bound to an explicit key; ``MissingFactError`` if there is none."""
-        payload_id = await self._provider.get_recorded_fact(key)
+        payload_id = await self.get_recorded_fact(key)
         if payload_id is None:
             raise MissingFactError(key)
         return outcome(await self._reader.get(payload_id))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -28,7 +29,7 @@ from durum.core.failure import code_of, text_of
 from durum.core.secrets import redact, redact_text
 from durum.core.state import IoCall, IoResult, UnknownEffect
 from durum.engine.artifacts import ArtifactReader
-from durum.engine.effects import Effects
+from durum.engine.effects import Effects, Wanted
 from durum.engine.recorder import Recorder
 from durum.engine.settling import come_to_rest
 from durum.engine.transports import TransportRegistry
@@ -87,6 +88,12 @@ class World(msgspec.Struct):
     transports: TransportRegistry
     clock: Clock
     entropy: Entropy
+    acting: dict[asyncio.Task[None], str] = {}  # effects under way -> their effect keys
+    turns: WeakValueDictionary[str, asyncio.Lock] = msgspec.field(default_factory=WeakValueDictionary)
+
+    def turn(self, effect_key: str) -> asyncio.Lock:
+        """Return what lets one state at a time ask for an effect: two may share its key."""
+        return self.turns.setdefault(effect_key, asyncio.Lock())
 
 
 class LiveIo:
@@ -109,7 +116,7 @@ class LiveIo:
         request = checked_request(call)
         request_id = digest_bytes(request)
         key = self._keys.key(call.namespace, request_id) if call.fact_key is None else explicit_key(call.fact_key)
-        effect_key = "" if call.read else self.effects.next_key()  # one that is served from the record counts as well
+        effect_key = "" if call.read else self.effects.next_key(key)  # one that is served from the record counts as well
         bound = self.find(key)
         if bound is not None:
             return await self._serve(bound)
@@ -119,7 +126,7 @@ class LiveIo:
         if call.read:
             return await self._read(call, key, request, request_id)
         check_effect(call, self.attempt.state_id, applies_effects=self.attempt.applies_effects)
-        return await self.effects.perform(call, key, request, request_id, effect_key)
+        return await self.effects.perform(Wanted(call, key, request, request_id, effect_key))
 
     async def record_value(self, key: str, value: object) -> str:
         """Bind a value to an explicit key; binding the same value again is no work."""
@@ -137,6 +144,7 @@ class LiveIo:
 
     async def get_recorded_fact(self, key: str) -> str | None:
         """Return the artifact id bound to a key in this attempt's sight."""
+        self.check_open()
         bound = self.find(key)
         if bound is None:
             return None
@@ -170,6 +178,14 @@ class LiveIo:
     def find(self, key: str) -> FactRecorded | None:
         """Return what is bound to a key in this attempt's sight."""
         return self.world.facts.find(key, self.attempt.state_id, self.attempt.number)
+
+    def is_answered(self, key: str) -> bool:
+        """Tell whether a key has an outcome; this attempt goes by it from here on."""
+        bound = self.find(key)
+        if bound is None or bound.outcome == "cancelled":
+            return False
+        self.used.setdefault(key, bound.payload_id)
+        return True
 
     async def _serve(self, fact: FactRecorded) -> IoResult:
         self.used[fact.key] = fact.payload_id
@@ -277,20 +293,19 @@ class LiveIo:
             self.used.pop(key, None)
             self._stage(key, namespace, CANCELLED, None, "cancelled", "attempt")
 
-    async def perform(self, call: IoCall, key: str, request_id: str, effect_key: str) -> None:
-        """Make an effect's live call and record what it came to."""
-        payload, result, artifact_ids = await self.outcome_of(call, effect_key)
-        scope: FactScope = "run" if result == "success" else "attempt"
-        await self.record(key, call.namespace, payload, request_id, result, scope, artifact_ids)
-
     # --- the end ----------------------------------------------------------------------------------------------------
 
-    async def settle(self, patience_seconds: float | None = None) -> None:
+    async def settle(self, cancelled: asyncio.Future[None] | None = None, *, cut: bool = False) -> None:
         """Close the attempt's IO: nothing begins any more, what was not waited for is cancelled, effects come to their end."""
         self.attempt.open = False
         for key in list(self.flying):
             self.cancelled(key)
-        await self.effects.settle(patience_seconds)
+        await self.effects.settle(cancelled, cut=cut)
+
+    async def let_go(self) -> None:
+        """Close the attempt's IO where the process lets go of the run; the log leaves the attempt open."""
+        self.attempt.open = False
+        await self.effects.let_go()
 
     def facts_digest(self) -> str | None:
         """Return the digest of the facts this attempt went by."""

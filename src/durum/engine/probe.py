@@ -31,10 +31,12 @@ class _Probe:
 
     async def call(self, call: IoCall) -> IoResult:
         """Return the outcome of a read, live."""
+        self._io.check_open()
         if not call.read:
             raise IoError(_NOTHING)
         checked_request(call)
         payload, _, _ = await self._io.outcome_of(call, None)
+        self._io.check_open()
         return IoResult(outcome(payload), None)
 
     async def record_value(self, key: str, value: object) -> str:

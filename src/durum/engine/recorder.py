@@ -63,6 +63,7 @@ class Recorder:
         self._envelopes: list[Envelope] = []
         self._artifacts: dict[str, Artifact] = {}
         self._consumed: list[str] = []
+        self._read: set[str] = set()  # messages
         self._known: dict[str, None] = {}
         self._lock = asyncio.Lock()
         self._listener = listener
@@ -82,9 +83,13 @@ class Recorder:
         for identity, data in artifacts.items():
             self.keep(kind, data, identity)
 
-    def consume(self, message_id: str) -> None:
-        """Drop an inbox message with the next commit, which holds the events it was made into."""
+    def consume(self, message_id: str) -> bool:
+        """Drop an inbox message with the next commit, which holds the events it was made into; False if it was read before."""
+        if message_id in self._read:
+            return False
+        self._read.add(message_id)
         self._consumed.append(message_id)
+        return True
 
     def stage(
         self, event: Event, state_id: str | None = None, attempt: int | None = None, attached: Attached | None = None

@@ -90,7 +90,7 @@ def adopt_code(recorder: Recorder, plan: ExecutionPlan, plan_bytes: bytes) -> No
     """
     state = recorder.state
     old, new = state.plan.shape, plan.shape
-    reasons = [*_misfits(state, new), *_merge_misfits(old, new)]
+    reasons = [*_misfits(state, new), *_merge_misfits(state, new)]
     if reasons:
         raise PlanChangedError(state.run_id, reasons)
     reducers = {key for key in new.merges if old.reducers.get(key) != new.reducers.get(key)}
@@ -125,8 +125,9 @@ def _misfits(state: RunState, new: PlanShape) -> list[str]:
     return reasons
 
 
-def _merge_misfits(old: PlanShape, new: PlanShape) -> list[str]:
-    keys = sorted(key for key in old.merges.keys() | new.merges.keys() if old.merges.get(key) != new.merges.get(key))
+def _merge_misfits(state: RunState, new: PlanShape) -> list[str]:
+    """Return what no longer fits of the keys that were written to."""
+    keys = sorted(key for key in state.writers if state.plan.merges.get(key) != new.merges.get(key))
     return [f"context key {key!r} merges in another way now" for key in keys]
 
 

@@ -17,6 +17,7 @@ class Stop:
 
     def __init__(self) -> None:
         self._driving: dict[Driver, tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = {}
+        self._cancelled: set[Driver] = set()
         self._asked: str | None = None
 
     def now(self) -> None:
@@ -38,9 +39,18 @@ class Stop:
             self._tell(driver, how)
 
     def _tell(self, driver: Driver, how: str) -> None:
-        with contextlib.suppress(KeyError, RuntimeError):  # its loop is closed: it is over
-            loop, task = self._driving[driver]
-            loop.call_soon_threadsafe(task.cancel if how == "now" else driver.drain)
+        with contextlib.suppress(KeyError, RuntimeError):  # it is over, and its loop is closed
+            loop, _ = self._driving[driver]
+            loop.call_soon_threadsafe(self._reach, driver, how)
+
+    def _reach(self, driver: Driver, how: str) -> None:
+        """Stop a driver, in its own loop and only while it is under way: a cancellation must not hit what comes after it."""
+        if driver not in self._driving:
+            return
+        driver.drain()  # a cancellation may get lost in what a step does with it; nothing new begins all the same
+        if how == "now" and driver not in self._cancelled:
+            self._cancelled.add(driver)
+            self._driving[driver][1].cancel()
 
     @contextlib.contextmanager
     def ends(self, driver: Driver) -> Iterator[None]:
@@ -50,11 +60,13 @@ class Stop:
         self._driving[driver] = (asyncio.get_running_loop(), task)
         try:
             if self._asked is not None:
-                self._tell(driver, self._asked)  # it alone: cancelled twice, the others would not end as stopped
+                driver.drain()  # nothing is under way yet
             yield
         except asyncio.CancelledError:
-            if self._asked != "now" or task.cancelling() > 1:
+            if driver not in self._cancelled or task.cancelling() > 1:
                 raise
-            task.uncancel()
         finally:
             del self._driving[driver]
+            if driver in self._cancelled:
+                self._cancelled.discard(driver)
+                task.uncancel()

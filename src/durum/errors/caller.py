@@ -10,6 +10,21 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+_SHOWN_CHARACTERS = 80
+_SHOWN_BITS = 64
+
+
+def _shown(value: object) -> str:
+    """Return an id that is none as its error shows it: a bounded text, the type of anything else; no code of its own is run."""
+    if value is None or type(value) in {bool, float} or (type(value) is int and value.bit_length() <= _SHOWN_BITS):
+        return repr(value)
+    if not issubclass(type(value), str):
+        return f"of type {type(value).__name__}"
+    text = str.__str__(value)
+    shown = repr(text[:_SHOWN_CHARACTERS])
+    return shown if len(text) <= _SHOWN_CHARACTERS else f"{shown} and {len(text) - _SHOWN_CHARACTERS} more characters"
+
+
 class InvalidIdError(CallerError):
     """An identifier breaks the naming contract of its kind (seed 002, ``ids``)."""
 
@@ -19,7 +34,7 @@ class InvalidIdError(CallerError):
         self.kind = kind
         self.value = value
         self.rule = rule
-        super().__init__(f"invalid {kind}: {value!r}" + (f"; it must be {rule}" if rule else ""))
+        super().__init__(f"invalid {kind}: {_shown(value)}" + (f"; it must be {rule}" if rule else ""))
 
 
 class CanonicalJsonError(CallerError):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from durum.core import events as ev
-from durum.core.canonical import JsonObject, JsonValue, decode_json, normalized
+from durum.core.canonical import JsonObject, JsonValue, canonical_json, decode_json, normalized
 from durum.core.diff import differences
 from durum.core.facts import FactIndex
 from durum.core.failure import (
@@ -275,7 +275,7 @@ class _Reproduction:
     async def _compare_events(self, recorded: list[ev.DomainEvent], emitted: list[ev.DomainEvent]) -> Divergence | None:
         before = [await self._event(event) for event in recorded]
         now = [await self._event(event) for event in emitted]
-        if before == now:
+        if canonical_json(before) == canonical_json(now):  # to Python true is 1
             return None
         return _found("events", "it reports other events", before, now, differences(before, now))
 

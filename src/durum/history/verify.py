@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 _NAMES_ARTIFACT = frozenset(
-    {"inputs_id", "manifest_id", "payload_id", "payload_ref", "plan_id", "reads_id", "request_id", "writes_id"}
+    {"answer_ref", "inputs_id", "manifest_id", "payload_id", "payload_ref", "plan_id", "reads_id", "request_id", "writes_id"}
 )
 
 

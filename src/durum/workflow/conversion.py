@@ -11,8 +11,9 @@ from typing import Any, Protocol
 import msgspec
 
 from durum.core.canonical import JsonValue, normalized
+from durum.core.failure import text_of
 from durum.errors import SerializationError
-from durum.workflow.json_form import from_json, may_hold_sets, sets_sorted, to_json
+from durum.workflow.json_form import from_json, is_loose, refuse_endless, settled, to_json
 
 _SCALARS = (str, int, float, bool, type(None))
 _CONTAINERS = (list, dict)
@@ -111,7 +112,7 @@ class _Typed:
     def __init__(self, annotation: object) -> None:
         self._annotation = annotation
         self._plain = is_plain(annotation)
-        self._sorts = may_hold_sets(annotation) and not self._plain
+        self._loose = is_loose(annotation) and not self._plain
         self._type = _without_object(annotation) if self._plain else annotation
 
     def load(self, key: str, value: JsonValue) -> Any:  # noqa: ANN401 - see ``Converter``
@@ -128,10 +129,12 @@ class _Typed:
 
     def _form(self, key: str, value: object) -> object:
         try:
-            form = to_json(value)
-        except (TypeError, NotImplementedError, ValueError, RecursionError) as error:
-            raise SerializationError(key, f"the step's result does not convert to JSON: {error}") from error
-        return sets_sorted(value, form) if self._sorts else form
+            if not self._loose:
+                return to_json(value)
+            refuse_endless(value)
+            return settled(value, to_json(value))
+        except Exception as error:  # a value's own code may raise anything
+            raise SerializationError(key, f"the step's result does not convert to JSON: {text_of(error)}") from error
 
     def _check(self, key: str, form: Any) -> None:  # noqa: ANN401 - JSON, or nearly so
         try:

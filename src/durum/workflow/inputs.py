@@ -6,8 +6,10 @@ import typing
 from typing import TYPE_CHECKING, Any
 
 from durum.core.canonical import canonical_json, decode_json, parse_json
+from durum.core.failure import text_of
 from durum.core.secrets import redact_text, refuse_secrets
 from durum.errors import CanonicalJsonError, InvalidInputError, WorkflowDefinitionError
+from durum.workflow.json_form import refuse_endless
 from durum.workflow.options import did_you_mean, wrong_key
 
 if TYPE_CHECKING:
@@ -54,12 +56,21 @@ class Inputs:
             return {}
         model = self._model()
         values = {name: value for name, value in given.items() if name in self.names}
+        self._refuse_endless(values)
         if texts:
             values = {name: _typed(model, name, value) for name, value in values.items()}
         found = self._problems(model, values, texts=texts)
         if problems or found:
             raise InvalidInputError(self._workflow, [*problems, *found])
         return self._clean(model, values, texts=texts)
+
+    def _refuse_endless(self, values: Mapping[str, object]) -> None:
+        """Refuse, before anyone's validators look at it, what they would never come to the end of."""
+        for name, value in values.items():
+            try:
+                refuse_endless(value)
+            except ValueError as error:
+                raise InvalidInputError(self._workflow, [f"{name}: {error}"]) from error
 
     def _unknown(self, name: str) -> str:
         declared = f"; declared are {', '.join(self.names)}" if self.names else "; it declares none"
@@ -81,6 +92,10 @@ class Inputs:
             found = model.problems(values, typed=texts)
         except CanonicalJsonError as error:  # what was typed is not UTF-8
             return [f"{error.path.removeprefix('$.')}: {error.reason}"]
+        except Exception as error:  # noqa: BLE001 - a value's own code, or a validator's, may raise anything
+            return [
+                redact_text(f"inputs: checking them raised {type(error).__name__}: {text_of(error)}")[:_MAX_PROBLEM_CHARACTERS]
+            ]
         lines = []
         for place, reason, shown in found:
             given = "" if shown is None else f" (given {shown})"

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
 import typing_extensions
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 
-from durum.core.canonical import canonical_json
+from durum.core.canonical import normalized
+from durum.core.failure import text_of
 from durum.errors import CanonicalJsonError, SerializationError
-from durum.workflow.json_form import sets_sorted
+from durum.workflow.json_form import items_of, refuse_endless, settled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from durum.core.canonical import JsonValue
 
-_UNORDERED = re.compile(r"'type': '(set|frozenset|any)'")
 _HIDDEN = "pydantic.types.Secret"
 _NO_SECRETS = "a secret is never recorded; declare the name of an environment variable as text and call with durum.Secret(name)"
 
@@ -44,28 +44,28 @@ class ModelConverter:
 
     def __init__(self, annotation: object) -> None:
         self._adapter = adapter_of(annotation)
-        self._sorts = _UNORDERED.search(repr(self._adapter.core_schema)) is not None
 
     def load(self, key: str, value: JsonValue) -> Any:  # noqa: ANN401 - see ``Converter``
         """Return context JSON as the declared type."""
         try:
-            return self._adapter.validate_json(canonical_json(value), by_alias=True, by_name=True)
+            return self._adapter.validate_json(_spelled(value), by_alias=True, by_name=True)
         except ValidationError as error:
             raise SerializationError(key, first_problem(error)) from error
 
     def dump(self, key: str, value: object, *, check: bool = True) -> object:
         """Return a result as JSON."""
         try:
+            refuse_endless(value)
             if check:
                 self._adapter.validate_python(value)
             form = self._adapter.dump_python(
                 value, mode="json", round_trip=True, by_alias=False, warnings="error" if check else "none"
             )
+            return settled(value, form)
         except ValidationError as error:
             raise SerializationError(key, f"{first_problem(error)} (in the step's result)") from error
-        except (ValueError, TypeError) as error:
-            raise SerializationError(key, f"the step's result does not convert to JSON: {error}") from error
-        return sets_sorted(value, form) if self._sorts else form
+        except Exception as error:  # a value's own code may raise anything
+            raise SerializationError(key, f"the step's result does not convert to JSON: {text_of(error)}") from error
 
 
 def first_problem(error: ValidationError) -> str:
@@ -124,14 +124,15 @@ class InputModel:
             if _holds_bytes(value):
                 raise CanonicalJsonError("bytes are no JSON; declare text, or the path of a file", f"$.{name}")
         try:
+            refuse_endless(validated)
             form = self._adapter.dump_python(validated, mode="json", round_trip=True, by_alias=False, warnings="none")
-        except (ValueError, TypeError) as error:
-            raise CanonicalJsonError(str(error)) from error
-        return cast("JsonValue", sets_sorted(validated, form))
+            return cast("JsonValue", settled(validated, form))
+        except Exception as error:  # a value's own code may raise anything
+            raise CanonicalJsonError(text_of(error)) from error
 
     def _validated(self, values: Mapping[str, object], *, typed: bool) -> Any:  # noqa: ANN401 - of the declared class
         if typed:
-            return self._adapter.validate_json(canonical_json(values), by_alias=True, by_name=True)
+            return self._adapter.validate_json(_spelled(normalized(values)), by_alias=True, by_name=True)
         return self._adapter.validate_python(values, by_alias=True, by_name=True)
 
 
@@ -146,12 +147,29 @@ def _presence(hint: object, required: bool) -> object:  # noqa: FBT001 - a fact 
 
 def _problem(found: Any) -> tuple[str, str, str | None]:  # noqa: ANN401 - pydantic's error details
     where = ".".join(str(part) for part in found["loc"]) or "inputs"
-    return where, found["msg"], None if found["type"] == "missing" else repr(found["input"])
+    return where, found["msg"], None if found["type"] == "missing" else _shown(found["input"])
+
+
+def _shown(given: object) -> str:
+    try:
+        return repr(given)
+    except Exception:  # noqa: BLE001 - a value's own code
+        return type(given).__name__
+
+
+def _spelled(value: JsonValue) -> bytes:
+    """Return JSON that pydantic reads as the same numbers; canonical JSON spells 1e20 with digits only, as an integer."""
+    return msgspec.json.encode(value)
 
 
 def _holds_bytes(value: object) -> bool:
-    if isinstance(value, dict):
-        return any(map(_holds_bytes, value.values()))
-    if isinstance(value, list | tuple | set | frozenset):
-        return any(map(_holds_bytes, value))
-    return isinstance(value, bytes | bytearray)
+    met: set[int] = set()
+    stack = [value]
+    while stack:
+        part = stack.pop()
+        if issubclass(type(part), bytes | bytearray):
+            return True
+        if id(part) not in met:
+            met.add(id(part))
+            stack += items_of(part)
+    return False

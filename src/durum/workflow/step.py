@@ -8,6 +8,7 @@ import contextvars
 import inspect
 import threading
 from collections.abc import Callable
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -98,7 +99,7 @@ class StepState(msgspec.Struct, frozen=True):
         result = await in_thread(self.function, arguments) if self.blocking else self.function(**arguments)
         if self.signature.is_async and inspect.isawaitable(result):
             return await result
-        if inspect.iscoroutine(result):
+        if type(result) is CoroutineType:  # a result may lie about its class
             result.close()
             reason = "the step returned a coroutine; make it async def, so that it is awaited"
             raise SerializationError(self.writes or self.name, reason)
