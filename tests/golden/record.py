@@ -173,17 +173,24 @@ def manifest_of(plan: ExecutionPlan, config: RunConfig) -> RunManifest:
 def engine(store: Store, world: World, entropy: SeededEntropy) -> Engine:
     """Return an engine that reaches the scripted world only."""
     registry = TransportRegistry(dict.fromkeys(("http", "exec", "file"), lambda: world))
-    return Engine(store, registry, world.clock, entropy, starter=child_of)
+    return Engine(store, registry, world.clock, entropy, child_codes=Undated)
 
 
-def child_of(
-    code: object, run_id: str, inputs: JsonObject, config: RunConfig, parent: Parent
-) -> tuple[StartRun, TransportRegistry]:
-    """Return what the child is started from."""
-    assert isinstance(code, Workflow)
-    plan = undated(code.plan())
-    manifest = msgspec.structs.replace(manifest_of(plan, config), parent=parent)
-    return StartRun(run_id, manifest, plan, inputs), TransportRegistry({})
+class Undated:
+    """The code of a child run, without its steps' digests."""
+
+    def __init__(self, code: object) -> None:
+        assert isinstance(code, Workflow)
+        self.plan = undated(code.plan())
+
+    @staticmethod
+    def transports() -> TransportRegistry:
+        """Reach nothing."""
+        return TransportRegistry({})
+
+    def start_run(self, run_id: str, inputs: JsonObject, config: RunConfig, parent: Parent) -> StartRun:
+        """Return what the child is started from."""
+        return StartRun(run_id, msgspec.structs.replace(manifest_of(self.plan, config), parent=parent), self.plan, inputs)
 
 
 async def run_once(plan: ExecutionPlan, config: RunConfig) -> MemoryBackend:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import collections
 import importlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path, PurePosixPath
@@ -243,3 +244,76 @@ def test_plain_annotations_are_told_from_others() -> None:
     assert all(map(is_plain, plain))
     other = [set, bytes, dict[int, str], list[set[int]], Colour, Leaf, int | Leaf, Annotated[int, {}], UserId, datetime]
     assert not any(map(is_plain, other))
+
+
+@dataclass
+class Free:
+    """A dataclass with room for anything."""
+
+    anything: Any
+
+
+class LoudList(list[int]):
+    """A list that raises whatever it is asked."""
+
+    def __len__(self) -> int:
+        raise RuntimeError
+
+    def __iter__(self) -> Iterator[int]:
+        raise RuntimeError
+
+
+class Fails:
+    """A descriptor that raises."""
+
+    def __get__(self, instance: object, owner: type) -> int:
+        raise LookupError("gone")
+
+
+@dataclass
+class Gone:
+    """A dataclass of which a member cannot be read."""
+
+    number: int
+    anything: Any = None
+
+
+def test_keys_that_become_one_text_are_refused() -> None:
+    """Rather than one of their values lost, in what is declared as in what may be anything."""
+    for annotation, value in ((Free, Free({1: 2, "1": 3})), (dict[int | str, int], {1: 2, "1": 3})):
+        with pytest.raises(SerializationError, match="two keys of an object become one text"):
+            converter(annotation).dump("key", value)
+    assert normalized(converter(dict[int | str, int]).dump("key", {1: 2, "2": 3})) == {"1": 2, "2": 3}
+
+
+def test_a_list_goes_by_what_it_holds() -> None:
+    """Whatever its class makes of its length and items."""
+    assert normalized(converter(Free).dump("key", Free(LoudList([1, 2])))) == {"anything": [1, 2]}
+
+
+def test_whatever_a_value_raises_its_result_is_refused() -> None:
+    """As the fault of the result, not as the step's own exception."""
+    value = Gone(1)
+    Gone.number = Fails()  # type: ignore[assignment]
+    with pytest.raises(SerializationError, match="does not convert to JSON: gone"):
+        converter(Gone).dump("key", value)
+
+
+def test_a_result_without_end_is_refused() -> None:
+    """Before it is walked; what a class declares of itself may double at each level as well."""
+    value: object = [0]
+    branch = Twig()
+    for _ in range(100):
+        value = [value, value]
+        branch = Twig(branch, branch)
+    for annotation, result in ((Free, Free(value)), (list[Any] | Free, [Free(value)]), (Twig, branch)):
+        with pytest.raises(SerializationError, match="so often"):
+            converter(annotation).dump("key", result)
+
+
+@dataclass
+class Twig:
+    """A dataclass of two of its kind."""
+
+    left: Twig | None = None
+    right: Twig | None = None

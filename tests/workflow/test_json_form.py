@@ -18,7 +18,6 @@ from durum.workflow.json_form import from_json, is_loose, refuse_endless, settle
 from tests.workflow.shapes import Box, Branch, Holder, Item, Leaf, Row
 
 
-
 @dataclass
 class Twins:
     """Holds one class twice, and itself nowhere."""
@@ -33,13 +32,6 @@ class Tree:
 
     number: int
     children: dict[str, list[Tree]]
-
-
-@dataclass
-class Free:
-    """Holds anything."""
-
-    anything: Any
 
 
 ROOT = Path(__file__).parents[2]

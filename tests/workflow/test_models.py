@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, Json, SecretStr, field_serializer
 
+from durum.core.canonical import normalized
 from durum.errors import SerializationError
+from durum.workflow.json_form import from_json
 from durum.workflow.models import InputModel, ModelConverter, adapter_of
 
 
@@ -114,3 +117,74 @@ print([name for name in sys.modules if name.startswith("pydantic")])
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr
+
+
+class Free(BaseModel):
+    """A model with room for anything."""
+
+    anything: Any = None
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_number_that_is_none_is_refused(value: float) -> None:
+    """Pydantic would write null in its place, and nobody would know."""
+    with pytest.raises(SerializationError, match="is not a JSON number"):
+        ModelConverter(Free).dump("key", Free(anything=[{"a": value}]))
+    with pytest.raises(SerializationError, match="is not a JSON number"):
+        ModelConverter(dict[str, Free]).dump("key", {"a": Free(anything=value)})
+
+
+@pytest.mark.parametrize("value", [2.0**53, -1e20, 1e22, 1.5, -(2.0**53)])
+def test_a_large_float_comes_back_as_one(value: float) -> None:
+    """Canonical JSON spells it with digits only; it is no integer for that, and the next step may return it."""
+    pair = ModelConverter(Free)
+    found = pair.load("key", normalized(pair.dump("key", Free(anything=[value]))))
+    assert (type(found.anything[0]), found.anything[0]) == (float, value)
+    assert normalized(pair.dump("key", found)) == {"anything": [value]}
+    assert normalized(InputModel(Free).dump({"anything": value}, typed=True)) == {"anything": value}
+
+
+def test_a_large_float_inside_another_type_comes_back_as_one() -> None:
+    """Where msgspec hands a model to pydantic as well."""
+
+    @dataclass
+    class Holder:
+        free: Free
+
+    found: Any = from_json(Holder, {"free": {"anything": -1e20}})
+    assert type(found.free.anything) is float
+
+
+def test_keys_that_become_one_text_are_refused() -> None:
+    """Rather than one of their values lost."""
+    with pytest.raises(SerializationError, match="two keys of an object become one text"):
+        ModelConverter(Free).dump("key", Free(anything={1: 2, "1": 3}))
+
+
+class Loud:
+    """Raises whatever it is asked."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+    __repr__ = __str__
+    __len__ = __str__  # type: ignore[assignment]
+    __iter__ = __str__
+
+
+class Keeps(BaseModel):
+    """A model whose serialiser raises what pydantic does not know."""
+
+    number: int = 0
+
+    @field_serializer("number")
+    def fail(self, number: int) -> int:
+        """Fail."""
+        raise LookupError(number)
+
+
+@pytest.mark.parametrize("value", [Free(anything=Loud()), Free(anything=[Loud()]), Keeps()])
+def test_whatever_a_value_raises_its_result_is_refused(value: BaseModel) -> None:
+    """As the fault of the result, not as the step's own exception."""
+    with pytest.raises(SerializationError, match="does not convert to JSON"):
+        ModelConverter(type(value)).dump("key", value)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from durum.workflow.authoring import Workflow
 
 _TARGET_HELP = "The workflow: file.py, file.py:name or package.module:name."
+_EVENTS_HELP = "Events of steps to keep: minimal, normal, verbose, or names and globs."
+_KEY_HELP = "Start at most one run for this key; find it from then on."
 
 
 @verb
@@ -33,15 +35,11 @@ def run(  # noqa: PLR0913, PLR0917 - the options of a run
     input_: Annotated[list[str] | None, typer.Option("--input", metavar="NAME=VALUE", help="An input; repeat it.")] = None,
     input_file: Annotated[Path | None, typer.Option("--input-file", metavar="FILE", help="Inputs as a JSON object.")] = None,
     run_id: Annotated[str | None, typer.Option(metavar="UUID", help="The id of the new run; default: a new one.")] = None,
-    key: Annotated[
-        str | None, typer.Option(metavar="INVOCATION", help="Start at most one run for this key; find it from then on.")
-    ] = None,
+    key: Annotated[str | None, typer.Option(metavar="INVOCATION", help=_KEY_HELP)] = None,
     max_concurrency: Annotated[int, typer.Option(metavar="N", help="Most states at a time.")] = 8,
     skip_tag: Annotated[list[str] | None, typer.Option(metavar="TAG", help="Skip states with this tag; repeat it.")] = None,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Start nothing more after the first failure.")] = False,  # noqa: FBT002
-    events: Annotated[
-        str, typer.Option(metavar="PROFILE", help="Events of steps to keep: minimal, normal, verbose, or names and globs.")
-    ] = "normal",
+    events: Annotated[str, typer.Option(metavar="PROFILE", help=_EVENTS_HELP)] = "normal",
 ) -> int:
     """Start a run and drive it until it ends or parks."""
     from durum.cli.inputs import read_inputs
