@@ -6,7 +6,17 @@ from durum.core.canonical import canonical_json, digest
 from durum.core.config import RunConfig
 from durum.core.meta import SideEffectKind, StateMeta
 from durum.core.plan import DependencyEdge, ExecutionPlan, StateNode
-from durum.core.state import DynContext, EventRecorder, IoCall, IoProvider, IoResult, State, StateOutcome
+from durum.core.state import (
+    DynContext,
+    EventRecorder,
+    Happened,
+    IoCall,
+    IoProvider,
+    IoResult,
+    State,
+    StateOutcome,
+    UnknownEffect,
+)
 from durum.engine.engine import Watcher
 from durum.engine.io import ExecResult, HttpResponse, Io, Secret
 from durum.errors import DurumError, RateLimitedError, StepError, TransportError
@@ -22,6 +32,7 @@ __all__ = [
     "EventRecorder",
     "ExecResult",
     "ExecutionPlan",
+    "Happened",
     "HttpResponse",
     "Io",
     "IoCall",
@@ -41,6 +52,7 @@ __all__ = [
     "Transport",
     "TransportCall",
     "TransportError",
+    "UnknownEffect",
     "Watcher",
     "Workflow",
     "canonical_json",

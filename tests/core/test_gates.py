@@ -26,7 +26,8 @@ def test_what_is_shown_gives_the_digest() -> None:
     """Another attempt, effect, request, prompt or state is another question; the same one is the same."""
     given: tuple[Any, ...] = ("notes.publish.main", 1, "run/publish", REQUEST, "did it happen?")
     others = ("notes.publish.i1", 2, "run/publish/1", "cd" * 32, "did it?")
-    digests = {unknown_effect_gate(*given[:at], other, *given[at + 1 :]).digest for at, other in enumerate(others)}
+    changed: list[tuple[Any, ...]] = [(*given[:at], other, *given[at + 1 :]) for at, other in enumerate(others)]
+    digests = {unknown_effect_gate(*parts).digest for parts in changed}
     assert len(digests | {GATE.digest}) == len(others) + 1
     assert unknown_effect_gate(*given) == GATE
     assert address(GATE) == f"publish@{GATE.digest[:SHOWN_DIGITS]}"
@@ -84,7 +85,9 @@ def test_a_secret_is_no_answer(result: object) -> None:
         checked_answer(GATE, {"happened": True, "result": result})
 
 
-@pytest.mark.parametrize(("kind", "fits", "not_"), [("text", "a", 1), ("number", 1.5, True), ("number", 1, "1"), ("json", [1], None)])
+@pytest.mark.parametrize(
+    ("kind", "fits", "not_"), [("text", "a", 1), ("number", 1.5, True), ("number", 1, "1"), ("json", [1], None)]
+)
 def test_each_type_of_field_takes_its_own(kind: Any, fits: object, not_: object) -> None:
     """A boolean is no number, for all Python says."""
     field = msgspec.structs.replace(GATE.fields[0], name="f", type=kind)

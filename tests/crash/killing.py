@@ -31,7 +31,7 @@ SPAWN = "forty.handed_on.spawn"
 PATIENCE_SECONDS = 60
 MOST_DRIVES = 100
 LOOK_SECONDS = 0.004
-EARLY_SHARE = 0.1
+EARLY_SHARE, FIRST_EARLY_SHARE = 0.1, 0.3
 GONE = "acknowledged or seen, and gone"
 EMPTY = "before the first event"
 EFFECT = "between an intent and its outcome"
@@ -125,35 +125,42 @@ def live_through(forty: Forty, moment: Moment, kills: int, *, lie: bool = False)
     """
     story = Story()
     for _ in range(MOST_DRIVES):
-        known = forty.bodies()
-        process = forty.drive("resume" if known else "start")
-        if story.kills < kills:
-            moment(forty, process)
-            if process.poll() is None:
-                known = forty.bodies()
-                os.killpg(process.pid, signal.SIGKILL)
-        told, said = process.communicate(timeout=PATIENCE_SECONDS)
-        left = forty.bodies()
-        if gone := {*known, *acknowledged(told)} - left.keys():
-            story.faults.append(f"{GONE}: {sorted(gone)[:3]}")
-        if process.returncode < 0:
-            story.kills += 1
-            story.met.update(where(left))
-        elif process.returncode > 0:
-            story.faults.append(f"exit {process.returncode}: {said.decode()}")
-            return story
-        if left and settle(forty, story, lie=lie) == "completed":
+        code = live(forty, moment if story.kills < kills else None, story)
+        answered, status = settle(forty, story, lie=lie) if forty.bodies() else (0, "unknown")
+        if code == 0 and status != "completed" and not answered:
+            story.faults.append(f"it rests as {status}, and asks for nothing")
+        if status == "completed" or code > 0 or (code == 0 and not answered):
             return story
     story.faults.append(f"not over after {MOST_DRIVES} drives")
     return story
+
+
+def live(forty: Forty, moment: Moment | None, story: Story) -> int:
+    """Drive a run in one process, killed when its moment has come if it lives then; return how the process ended."""
+    known = forty.bodies()
+    process = forty.drive("resume" if known else "start")
+    if moment is not None:
+        moment(forty, process)
+        if process.poll() is None:
+            known = forty.bodies()
+            os.killpg(process.pid, signal.SIGKILL)
+    told, said = process.communicate(timeout=PATIENCE_SECONDS)
+    left = forty.bodies()
+    if gone := {*known, *acknowledged(told)} - left.keys():
+        story.faults.append(f"{GONE}: {sorted(gone)[:3]}")
+    if process.returncode < 0:
+        story.kills += 1
+        story.met.update(where(left))
+    elif process.returncode > 0:
+        story.faults.append(f"exit {process.returncode}: {said.decode()}")
+    return process.returncode
 
 
 def at_random(chance: random.Random, pace: Pace) -> Moment:
     """Return moments anywhere between the first event and the end of a process, and now and then before its first event."""
 
     def wait(forty: Forty, process: subprocess.Popen[bytes]) -> None:
-        del forty
-        early = chance.random() < EARLY_SHARE
+        early = chance.random() < (EARLY_SHARE if forty.bodies() else FIRST_EARLY_SHARE)
         seconds = chance.uniform(0, pace.begin_seconds if early else pace.run_seconds)
         if not early:
             until(process, bool)
@@ -208,14 +215,15 @@ def where(left: dict[Logged, dict[str, Any]]) -> set[str]:
     return set(under_way.values()) if left else {EMPTY}
 
 
-def settle(forty: Forty, story: Story, *, lie: bool) -> str:
-    """Answer every open gate of the store from the journal; return the run's status."""
+def settle(forty: Forty, story: Story, *, lie: bool) -> tuple[int, str]:
+    """Answer every open gate of the store from the journal; return how many there were and the run's status."""
     journal = dict(lines_of(forty.folder))
     with durum.open(forty.url) as service:
-        for gate in service.gates():
+        gates = service.gates()
+        for gate in gates:
             key = short_key(str(gate["subject"]))
             happened = key in journal and not lie
             fields = {"happened": True, "result": journal[key]} if happened else {"happened": False}
             service.answer(str(gate["run_id"]), str(gate["gate"]), fields, actor="journal")
             story.answers[f"happened={happened}".lower()] += 1
-        return str(service.show(forty.run_id)["status"])
+        return len(gates), str(service.show(forty.run_id)["status"])

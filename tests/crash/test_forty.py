@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 SEED = os.environ.get("DURUM_CRASH_SEED", "0")
 KILLS = int(os.environ.get("DURUM_KILLS", "100"))
 BATCHES = 10
+QUOTA = max(1, KILLS // BATCHES)
+ENOUGH = 10  # kills a batch, for certain moments to be met for sure
 TRIES = 20
 PARKED = 3
 TARGETS = (TARGET, "tests.workflows.forty:child")
@@ -173,9 +175,9 @@ def test_killed_at_any_moment_every_effect_is_done_exactly_once(
     """
     chance = random.Random(f"{SEED}/{batch}")
     total, number = Story(), 0
-    while total.kills < KILLS // BATCHES:
+    while total.kills < QUOTA:
         forty = new_run(tmp_path / str(number))
-        story = live_through(forty, at_random(chance, uncrashed.pace), KILLS // BATCHES - total.kills)
+        story = live_through(forty, at_random(chance, uncrashed.pace), QUOTA - total.kills)
         faults = story.faults or faults_of(forty, uncrashed, elsewhere=number == 0)
         assert faults == [], f"run {number} of batch {batch}, DURUM_CRASH_SEED={SEED}, {story}"
         total.kills += story.kills
@@ -200,9 +202,11 @@ def check_moments(tallies: Sequence[dict[str, Any]]) -> None:
     """See, once all batches are over, that the kills met what is hard to get right, and gates were answered either way."""
     if len(tallies) < BATCHES:
         return
-    assert sum(found["kills"] for found in tallies) == KILLS // BATCHES * BATCHES
+    assert sum(found["kills"] for found in tallies) == QUOTA * BATCHES
     met: Counter[str] = sum((Counter(found["met"]) for found in tallies), Counter())
     answers: Counter[str] = sum((Counter(found["answers"]) for found in tallies), Counter())
+    if QUOTA < ENOUGH:
+        return
     assert not {EMPTY, EFFECT, ITEMS, CHILD} - met.keys(), met
     assert not {"happened=true", "happened=false"} - answers.keys(), answers
 

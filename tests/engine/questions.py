@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from durum import Retry, TransportError, Workflow
 from tests.engine.doubles import Scripted, counting
-from tests.engine.runs import Ran
 
 if TYPE_CHECKING:
     from durum.engine.inbox import Content
     from durum.stores.memory import MemoryBackend
+    from tests.engine.runs import Ran
 
 AGAIN = Retry(attempts=3, delay=timedelta(0), jitter=0)
 BUSY = TransportError("busy", code="busy", retryable=True)
@@ -40,7 +40,7 @@ def answered(ran: Ran, **fields: object) -> Ran:
 
 def told(backend: MemoryBackend, run_id: str, kind: str, content: Content) -> None:
     """Put a message into a run's inbox as another process would, at once."""
-    from durum.engine.inbox import message  # noqa: PLC0415 - loaded by the tests that need it only
+    from durum.engine.inbox import message
 
     letter = message(run_id, kind, content)
     backend.runs[run_id].inbox[letter.message_id] = letter

@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from durum import Io, Retry, TransportError, Workflow
+from durum.app import wiring
+from durum.app.invocation import invocation, start_run
 from durum.engine import effects
+from durum.engine.engine import Engine
 from durum.engine.inbox import Steer
+from durum.engine.recorder import Recorder
 from durum.stores.memory import MemoryBackend
 from tests.engine.crashes import RUN, opened
 from tests.engine.doubles import Scripted
@@ -78,28 +82,30 @@ def test_a_step_may_clean_up_when_its_run_is_cancelled() -> None:
     assert ran.events()[-1]["event"]["kind"] == "run.completed"
 
 
+async def tries_everything(world: World, io: Io) -> None:
+    """Note in ``late`` which calls are refused."""
+    calls: dict[str, Callable[[], Any]] = {
+        "call": lambda: io.call("fake", {"late": 1}),
+        "effect": lambda: io.call("fake", {"late": 2}, read=False),
+        "record": lambda: io.record_value("late", 1),
+        "fact": lambda: io.get_recorded_fact("late"),
+        "now": io.now,
+        "uuid": io.uuid,
+        "sleep": lambda: io.sleep(timedelta(0)),
+    }
+    for name, call in calls.items():
+        try:
+            await call()
+        except asyncio.CancelledError:
+            world.late.append(name)
+    io.emit("late")
+    world.released.set()
+
+
 def test_a_step_that_swallows_the_cancellation_is_left_behind_and_its_io_is_revoked() -> None:
     """Every call of what outlives its attempt is refused and recorded nowhere; the run does not wait for it."""
     world = World()
     flow = world.flow()
-
-    async def tries(io: Io) -> None:
-        calls: dict[str, Callable[[], Any]] = {
-            "call": lambda: io.call("fake", {"late": 1}),
-            "effect": lambda: io.call("fake", {"late": 2}, read=False),
-            "record": lambda: io.record_value("late", 1),
-            "fact": lambda: io.get_recorded_fact("late"),
-            "now": io.now,
-            "uuid": io.uuid,
-            "sleep": lambda: io.sleep(timedelta(0)),
-        }
-        for name, call in calls.items():
-            try:
-                await call()
-            except asyncio.CancelledError:
-                world.late.append(name)
-        io.emit("late")
-        world.released.set()
 
     @flow.step(effects="apply_side_effect")
     async def act(io: Io) -> str:
@@ -108,7 +114,7 @@ def test_a_step_that_swallows_the_cancellation_is_left_behind_and_its_io_is_revo
                 await io.call("fake", {"word": "cancel", "hangs": True})
             except asyncio.CancelledError:
                 await asyncio.sleep(0.35)  # longer than it is given
-                await tries(io)
+                await tries_everything(world, io)
         return "too late"
 
     @flow.step
@@ -122,10 +128,6 @@ def test_a_step_that_swallows_the_cancellation_is_left_behind_and_its_io_is_revo
     service = opened(world.backend)
 
     async def drive() -> None:
-        from durum.app.invocation import invocation, start_run
-        from durum.app import wiring
-        from durum.engine.engine import Engine
-
         asked = invocation(flow, {}, None)
         engine = Engine(service._store, wiring.transports(flow), service._clock, service._entropy)
         await engine.start(start_run(RUN, asked))
@@ -152,7 +154,7 @@ def test_a_thread_that_outlives_its_attempt_records_nothing() -> None:
         held.wait(10)
         io.emit("late", 2)
         try:
-            asyncio.run(io.call("fake", {"late": 1}))  # type: ignore[arg-type]
+            asyncio.run(io.call("fake", {"late": 1}))
         except asyncio.CancelledError:
             world.late.append("refused")
         over.set()
@@ -171,10 +173,18 @@ def test_a_thread_that_outlives_its_attempt_records_nothing() -> None:
     assert [row["event"]["name"] for row in ran.events("domain")] == ["begun"]
 
 
-def test_threads_that_report_side_by_side_break_no_log() -> None:
+def test_threads_that_report_side_by_side_break_no_log(monkeypatch: pytest.MonkeyPatch) -> None:
     """Events are chained in one thread: what threads of steps emit arrives whole, in each one's order."""
     world = World()
     flow = world.flow()
+
+    stage, chained_in = Recorder.stage, set()
+
+    def noting(*args: Any, **options: Any) -> Any:
+        chained_in.add(threading.get_ident())
+        return stage(*args, **options)
+
+    monkeypatch.setattr(Recorder, "stage", noting)
 
     def emits(io: Io) -> None:
         for number in range(200):
@@ -186,7 +196,7 @@ def test_threads_that_report_side_by_side_break_no_log() -> None:
     for name in ("one", "two", "three"):
         flow.step(name=name)(step)
     ran = world.start(flow)
-    assert ran.status == "completed"
+    assert (ran.status, chained_in) == ("completed", {threading.get_ident()})
     for name in ("one", "two", "three"):
         rows = [row for row in ran.events("domain") if row["state_id"] == f"steered.{name}.main"]
         assert [row["event"]["payload"] for row in rows] == list(range(200))

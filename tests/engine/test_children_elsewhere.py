@@ -82,6 +82,7 @@ def test_a_parent_told_to_stop_does_not_wait_for_others(tmp_path: Path) -> None:
     stop = Stop()
     parent = Driven(lambda: one.resume(RUN, flow, stop=stop))
     until(lambda: bool(other.show(RUN)["driven"]))
+    threading.Event().wait(0.3)  # by now it waits
     stop.drain()
     assert parent.ended()["status"] == "waiting"
     slow.free.set()
@@ -100,3 +101,26 @@ def test_a_child_finished_by_someone_else_counts(tmp_path: Path) -> None:
     assert one.resume(RUN, flow)["status"] == "completed"
     assert one.context(RUN, "end") == 10
     assert len(slow.ran) == 2
+
+
+def test_a_child_paused_while_someone_else_drives_it_stays_paused(tmp_path: Path) -> None:
+    """The waiting parent takes it up where it stands: paused, for whoever said so meant it; the parent parks as paused."""
+    slow = Slow()
+
+    @slow.flow.step
+    def after(doubled: int) -> int:
+        return doubled
+
+    one, other, flow = interrupted(tmp_path, slow)
+    elsewhere = Driven(lambda: other.resume(CHILD, slow.flow))
+    assert slow.entered.wait(30)
+    parent = Driven(lambda: one.resume(RUN, flow))
+    until(lambda: bool(other.show(RUN)["driven"]))
+    threading.Event().wait(0.3)  # by now it waits
+    other.pause(CHILD, actor="ada")
+    until(lambda: bool(rows(other, CHILD, "run.paused")))
+    slow.free.set()
+    assert elsewhere.ended()["status"] == "paused"
+    assert parent.ended()["status"] == "paused"
+    assert not rows(one, CHILD, "run.resumed")
+    assert one.resume(RUN, flow)["status"] == "completed"

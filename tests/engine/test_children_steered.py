@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,11 @@ import pytest
 
 import durum
 from durum import Durum, Io, Retry, StepError, TransportError, Workflow
+from durum.engine.artifacts import ArtifactReader
 from durum.engine.attempts import child_run_id
+from durum.engine.inbox import Steer, message
 from durum.engine.stop import Stop
+from durum.stores.memory import MemoryBackend, MemoryStore
 from tests.engine.crashes import RUN, opened
 from tests.engine.doubles import Scripted
 from tests.engine.families import Driven, Number, Slow, child_of, doubling, filmed, rows, starting, statuses, until
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from durum.core.canonical import JsonObject
+    from durum.ports import Head
 
 CHILD = child_run_id(RUN, "parent.given.spawn")
 ANSWERED = {"happened": True, "result": 21}
@@ -120,6 +125,8 @@ def test_cancelling_from_another_process_ends_the_whole_family(pair: tuple[Durum
     other.cancel(RUN, actor="ada")
     assert driven.ended()["status"] == "cancelled"
     check_cancelled(other)
+    last = {str(run["op_id"]): int(str(run["updated_ms"])) for run in other.runs()}
+    assert max(last.values()) == last["parent"]
     (heard,) = rows(other, child_run_id(RUN, "parent.start_hanging.spawn"), "cancel.requested")
     assert (heard["actor"], heard["reason"]) == (f"run {RUN}", "its parent was cancelled")
 
@@ -143,6 +150,38 @@ def test_a_child_that_has_not_begun_never_does() -> None:
     service = opened(left)
     assert service.cancel(RUN)["status"] == "cancelled"
     assert list(left.runs) == [RUN]
+
+
+class Far(MemoryStore):
+    """A store that takes its time over a child's first claim, and says when it began."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryBackend())
+        self.asked = threading.Event()
+        self.free = threading.Event()
+
+    async def claim(self, run_id: str, *, create: bool = False, now_ms: int = 0) -> Head:
+        """Claim once it may."""
+        while run_id == CHILD and not self.free.is_set():
+            self.asked.set()
+            await asyncio.sleep(0.01)
+        return await super().claim(run_id, create=create, now_ms=now_ms)
+
+
+def test_a_child_that_is_just_beginning_hears_of_it_as_soon_as_it_has() -> None:
+    """It has no inbox yet when its parent is cancelled; it does not run to its end all the same."""
+    store = Far()
+    service = Durum("memory://")
+    service._store = store
+    service._reader = ArtifactReader(store)
+    driven = Driven(lambda: service.start(starting(hanging()), {"n": 1}, run_id=RUN))
+    assert store.asked.wait(30)
+    service.cancel(RUN)
+    until(lambda: bool(rows(service, RUN, "cancel.requested")))
+    threading.Event().wait(0.3)  # by now there was nobody to tell
+    store.free.set()
+    assert driven.ended()["status"] == "cancelled"
+    assert service.show(CHILD)["status"] == "cancelled"
 
 
 def test_wherever_it_stands_a_cancelled_family_is_cancelled_when_it_is_resumed() -> None:
@@ -218,6 +257,16 @@ def test_a_pause_its_child_has_not_heard_of_does_not_outlive_it(pair: tuple[Duru
     (gate,) = other.gates(CHILD)
     other.answer(CHILD, str(gate["gate"]), ANSWERED)
     assert other.resume(RUN, flow)["status"] == "completed"
+
+
+def test_a_pause_older_than_the_word_to_go_on_is_over_with_it() -> None:
+    """The process died after it had told the child to pause and before the child heard: resuming the parent resumes both."""
+    flow = starting(doubling())
+    _, film = filmed(flow, RUN, {"n": 2})
+    service = opened(next(left for left in film if rows(opened(left), CHILD)))
+    asyncio.run(service._store.send(message(CHILD, "pause", Steer(actor=f"run {RUN}"))))
+    assert service.resume(RUN, flow)["status"] == "completed"
+    assert len(rows(service, CHILD, "run.paused")) == len(rows(service, CHILD, "run.resumed")) == 1
 
 
 def test_a_child_paused_alone_stays_so_until_its_parent_is_resumed(pair: tuple[Durum, Durum]) -> None:

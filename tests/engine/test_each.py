@@ -281,7 +281,6 @@ def test_a_changed_item_function_is_recorded_and_holds_from_there_on(limit: int 
         ({"after": ["new"]}, "state changing.made.each has run but depends on other states now"),
         ({"writes": "more"}, "context key 'made' merges in another way now"),
     ],
-    ids=str,
 )
 def test_what_the_counted_items_no_longer_fit_is_refused(change: dict[str, Any], reason: str) -> None:
     """Once the items were counted: another source, other states for each, or none; nothing is written, the old code goes on."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from durum import Io, StepError, TransportError
+from durum import Io, StepError, TransportError, UnknownEffect
 from durum.engine import effects
 from durum.errors import DurumError
 from tests.engine.doubles import Scripted, counting
@@ -53,7 +53,7 @@ def paying(fake: Scripted, how: str) -> Ran:
 
 
 @pytest.mark.parametrize("how", ["raises", "falls back", "insists"])
-@pytest.mark.parametrize("error", ERRORS, ids=lambda error: str(error))
+@pytest.mark.parametrize("error", ERRORS, ids=str)
 def test_a_failure_after_the_call_began_becomes_a_question(how: str, error: BaseException) -> None:
     """The retry does not act again, whatever it makes of that; nothing that follows begins; looking again changes nothing."""
     fake = counting([error, "done"])
@@ -137,7 +137,7 @@ def test_effects_in_parallel_tasks_are_each_in_doubt() -> None:
 
     ran = run(flow).sound()
     asked(ran)
-    assert sorted(request["n"] for request in fake.seen) == [0, 1, 2, 3]
+    assert sorted(str(request["n"]) for request in fake.seen) == ["0", "1", "2", "3"]
     done = answered(ran, happened=False).sound()
     assert (done.context["act"], [request["n"] for request in fake.seen].count(1)) == ([0, 1, 2, 3], 2)
 
@@ -151,7 +151,7 @@ def test_another_request_under_a_used_key_asks_a_person(known: bool, happened: b
 
     @flow.step(effects="apply_side_effect", idempotency="k", idempotent=True, retry=AGAIN)
     async def act(io: Io) -> Any:
-        amount = await io.call("tries", {"n": 1}, keep="attempt")
+        amount: Any = await io.call("tries", {"n": 1}, keep="attempt")
         paid = await io.call("fake", {"amount": min(amount, 2)}, read=False)
         if amount == 1:
             raise StepError("again", retryable=True)
@@ -238,6 +238,75 @@ def test_two_states_side_by_side_with_one_key_act_once(idempotent: bool) -> None
         flow.step(name=name, effects="apply_side_effect", idempotency="{run_id}/pay", idempotent=idempotent)(pay)
     ran = run(flow).sound()
     assert (ran.status, ran.context, len(fake.seen)) == ("completed", {"left": "paid", "right": "paid"}, 1)
+
+
+def test_a_call_its_step_stopped_waiting_for_is_no_doubt_for_another_state() -> None:
+    """It is under way still: the other state waits for it, and gets its result."""
+
+    async def answer(request: object, call: object) -> str:
+        del request, call
+        await asyncio.sleep(0.2)
+        return "paid"
+
+    fake = Scripted(answer)
+    flow = acting("left", fake)
+
+    @flow.step(effects="apply_side_effect", idempotency="{run_id}/pay")
+    async def left(io: Io) -> Any:
+        try:
+            return await asyncio.wait_for(io.call("fake", {"amount": 1}, read=False), 0.05)
+        except TimeoutError:
+            return "gave up"
+
+    @flow.step(effects="apply_side_effect", idempotency="{run_id}/pay")
+    async def right(io: Io) -> Any:
+        await io.sleep(timedelta(seconds=0.1))
+        return await io.call("fake", {"amount": 1}, read=False)
+
+    ran = run(flow).sound()
+    assert (ran.status, ran.context, len(fake.seen)) == ("completed", {"left": "gave up", "right": "paid"}, 1)
+
+
+def test_two_states_side_by_side_ask_about_one_doubt_once() -> None:
+    """They share a key, and each has a hook: the second waits for the first one's verdict, and the effect is made once."""
+    looked: list[str] = []
+    fake = counting([BUSY, "paid"])
+    flow = acting("doubting", fake)
+
+    async def hook(effect: UnknownEffect, io: Io) -> bool:
+        del io
+        looked.append(effect.key)
+        await asyncio.sleep(0.02)
+        return False
+
+    @flow.step(effects="apply_side_effect", idempotency="k")
+    async def fails(io: Io) -> Any:
+        try:
+            return await io.call("fake", {"amount": 1}, read=False)
+        except TransportError:
+            return "swallowed"
+
+    async def pay(io: Io) -> Any:
+        return await io.call("fake", {"amount": 1}, read=False)
+
+    for name in ("left", "right"):
+        flow.step(name=name, effects="apply_side_effect", idempotency="k", reconcile=hook, after=["fails"])(pay)
+    ran = run(flow).sound()
+    assert (ran.context["left"], ran.context["right"], looked, len(fake.seen)) == ("paid", "paid", ["k"], 2)
+
+
+def test_an_effect_under_a_key_of_the_author_is_made_once() -> None:
+    """Two tasks call under one fact key: the first binds it, and the second, which waited for its turn, makes no call."""
+    fake = counting(["one", "two"])
+    flow = acting("bound", fake)
+
+    @flow.step(effects="apply_side_effect")
+    async def act(io: Io) -> Any:
+        calls = [io.call("fake", {"n": number}, fact_key="mine", read=False) for number in range(2)]
+        return await asyncio.gather(*calls)
+
+    ran = run(flow)
+    assert (ran.status, ran.context["act"], len(fake.seen)) == ("completed", ["one", "one"], 1)
 
 
 def test_several_questions_stand_side_by_side_and_branches_go_on() -> None:

@@ -120,6 +120,7 @@ def refuses(what: str) -> Hook:
     """Return a hook that oversteps or breaks in one way."""
 
     async def hook(effect: UnknownEffect, io: Any) -> Any:
+        del effect
         ways: dict[str, Callable[[], Any]] = {
             "effect": lambda: io.call("fake", {"n": 9}, read=False),
             "record": lambda: io.record_value("k", 1),
@@ -134,11 +135,12 @@ def refuses(what: str) -> Hook:
             raise RAISES[what]
         if what == "own cancellation":
             raise asyncio.CancelledError
-        return {"nonsense": "yes", "result": Happened(object()), "number": 1, "class": Happened}[what]
+        return {"nonsense": "yes", "result": Happened(NO_JSON), "number": 1, "class": Happened}[what]
 
     return hook
 
 
+NO_JSON: Any = object()
 RAISES: dict[str, BaseException] = {
     "error": ValueError("no idea"),
     "exit": SystemExit(2),
@@ -207,6 +209,7 @@ def test_a_hook_that_hangs_leaves_the_question_to_a_person(swallows: bool) -> No
     assert "did not answer in time" in asked(ran)["prompt"]
     assert (receiver.done, ran.attempts("act")) == ([1], ["step_failed", "effect_unknown"])
     assert late == (["closed"] if swallows else [])
+    assert ran.events("effect.settled") == []
 
 
 def test_a_step_that_stops_waiting_for_the_hook_has_no_answer_either() -> None:
@@ -234,7 +237,7 @@ def test_a_step_that_stops_waiting_for_the_hook_has_no_answer_either() -> None:
 
 
 def test_the_verdict_is_durable_before_anything_else_happens() -> None:
-    """Killed after any event: whoever resumes asks again only if the verdict was not recorded, and acts only if it did not happen."""
+    """Killed after any event: whoever resumes asks again only where the verdict is not on record."""
     backend, receiver = MemoryBackend(), Receiver(does=False)
     flow = flow_of(receiver, looks)
     whole = opened(backend)

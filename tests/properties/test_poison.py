@@ -190,7 +190,7 @@ TEXTS_FOR_NAMES = [
 
 
 @pytest.mark.parametrize("name", TEXTS_FOR_NAMES, ids=ascii_of)
-@pytest.mark.parametrize("entrance", ["write", "read", "fact", "record", "emit", "namespace"])
+@pytest.mark.parametrize("entrance", ["write", "read", "fact", "record", "recorded", "emit", "namespace"])
 def test_a_name(entrance: str, name: Any) -> None:  # noqa: C901 - one arm an entrance
     """As context key, fact key, event name or namespace: kept as the text it is, or refused by an error of ours."""
     held: list[object] = []
@@ -205,6 +205,8 @@ def test_a_name(entrance: str, name: Any) -> None:  # noqa: C901 - one arm an en
                 await io.call("fake", {}, fact_key=name)
             case "record":
                 await io.record_value(name, 1)
+            case "recorded":
+                await io.get_recorded_fact(name)
             case "emit":
                 rec.emit(name, 1)
             case "namespace":

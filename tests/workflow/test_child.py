@@ -141,6 +141,23 @@ def test_a_child_reaches_only_what_its_own_workflow_declares() -> None:
         assert codes == ["command_not_allowed", "address_refused", "unknown_namespace"]
 
 
+def test_a_child_reaches_what_its_own_workflow_declares_and_its_parent_does_not() -> None:
+    """A parent need not be allowed what its child is."""
+    kid, flow = Workflow("kid", exec=["echo"]), Workflow("parent")
+
+    @kid.step
+    async def said(io: Io) -> str:
+        return (await io.exec(["echo", "hi"])).stdout
+
+    @flow.step(child=kid, result="said")
+    def given() -> dict[str, Any]:
+        return {}
+
+    with durum.open("memory://") as service:
+        summary = service.start(flow)
+        assert service.context(str(summary["run_id"]), "given") == "hi\n"
+
+
 def test_a_child_is_not_to_be_had_before_it_is_over() -> None:
     """The namespace is the engine's: a step that asks it by hand gets a failure, not what some run holds so far."""
     flow = Workflow("parent")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, Json, SecretStr, field_serializer
+from pydantic import BaseModel, ConfigDict, Field, Json, SecretStr, field_serializer, field_validator
 
 from durum.core.canonical import normalized
 from durum.errors import SerializationError
@@ -168,7 +168,7 @@ class Loud:
         raise RuntimeError
 
     __repr__ = __str__
-    __len__ = __str__  # type: ignore[assignment]
+    __len__ = __str__
     __iter__ = __str__
 
 
@@ -183,7 +183,19 @@ class Keeps(BaseModel):
         raise LookupError(number)
 
 
-@pytest.mark.parametrize("value", [Free(anything=Loud()), Free(anything=[Loud()]), Keeps()])
+class Judged(BaseModel, revalidate_instances="always"):
+    """A model whose validator raises what pydantic does not know."""
+
+    number: int = 0
+
+    @field_validator("number")
+    @classmethod
+    def judge(cls, number: int) -> int:
+        """Fail."""
+        raise LookupError(f"no judge for {number}")
+
+
+@pytest.mark.parametrize("value", [Free(anything=Loud()), Free(anything=[Loud()]), Keeps(), Judged()])
 def test_whatever_a_value_raises_its_result_is_refused(value: BaseModel) -> None:
     """As the fault of the result, not as the step's own exception."""
     with pytest.raises(SerializationError, match="does not convert to JSON"):

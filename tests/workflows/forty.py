@@ -198,9 +198,9 @@ def filed(link1_3: int) -> dict[str, Any]:
     return answer
 
 
-@flow.step(effects="apply_side_effect", retry=AGAIN)
+@flow.step(effects="apply_side_effect", retry=AGAIN, after=["height"])
 async def settled(total: int, io: Io) -> str:
-    """Do something outside and fail after it, once: the second try is served from the record."""
+    """Do something outside when all is quiet, and fail after it, once: the second try is served from the record."""
     answer: Any = await io.call("journal", {"text": f"settled {total}"}, read=False)
     await fail_once(io, "settled:once")
     return str(answer["taken"])

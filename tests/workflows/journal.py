@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from durum.core.canonical import JsonObject, JsonValue
     from durum.ports import TransportCall
 
-BEFORE_SECONDS, AFTER_SECONDS = 0.01, 0.03
+BEFORE_SECONDS, AFTER_SECONDS = 0.01, 0.04
 
 
 def write_line(key: str, answer: JsonValue) -> None:

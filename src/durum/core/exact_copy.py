@@ -142,7 +142,9 @@ class Copier:
 
     def _container(self, value: Any, where: _Where, above: tuple[int, ...]) -> dict[str, object] | list[object]:  # noqa: ANN401 - a dict, list or tuple
         if issubclass(type(value), dict):
-            return {key: self.copy(item, (where, key), above) for key, item in _sorted_members(value, where)}
+            members = _sorted_members(value, where)
+            self._size += sum(len(key) for key, _ in members)
+            return {key: self.copy(item, (where, key), above) for key, item in members}
         kind: Any = list if issubclass(type(value), list) else tuple
         return [self.copy(item, (where, index), above) for index, item in enumerate([*kind.__iter__(value)])]
 

@@ -147,8 +147,7 @@ class Effects:
             self._io.check_open()
             if verdict is not None:
                 self.blocked = None
-                self._settle(wanted, verdict or None)
-                await self._recorder.commit()
+                self._settle(wanted, verdict or None)  # durable with what follows from it: the intent, or the result
                 return
         raise self._block(wanted, reason)
 
