@@ -19,8 +19,8 @@ from durum.testing.clock import ManualClock
 
 if TYPE_CHECKING:
     from durum.core.events import Envelope
-    from durum.core.run_state import RunState
     from durum.core.plan import ExecutionPlan
+    from durum.core.run_state import RunState
     from durum.ports import TransportCall
 
 RUN = "01890a5d-ac96-774b-bcce-b302099a8057"

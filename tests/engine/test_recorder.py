@@ -11,8 +11,8 @@ from durum.codec import decode_log
 from durum.core.artifact_kind import ArtifactKind
 from durum.core.config import RunConfig
 from durum.core.events import Envelope, RunPaused
-from durum.core.run_state import begin
 from durum.core.plan import PlanNode, PlanShape
+from durum.core.run_state import begin
 from durum.engine import recorder as module
 from durum.engine.artifacts import ArtifactReader
 from durum.engine.recorder import Recorder

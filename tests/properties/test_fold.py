@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from durum.codec import decode_log
 from durum.core.decide import CompleteRun, EnterState, ParkRun, ScheduleRetry, SkipState, WaitUntil, decide, next_due
 from durum.core.fold import fold
-from durum.core.run_state import begin
 from durum.core.replay import disallowed
+from durum.core.run_state import begin
 from durum.stores.memory import MemoryStore
 from tests.properties.test_scheduling import Step, config, plans, ran
 

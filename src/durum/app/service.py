@@ -62,7 +62,7 @@ class Durum:
 
     # --- driving ----------------------------------------------------------------------------------------------------
 
-    def start(
+    def start(  # noqa: PLR0913 - what a run is asked for, each by keyword
         self,
         code: Code,
         inputs: Mapping[str, object] | None = None,

@@ -24,7 +24,7 @@ class BuildProvenance(msgspec.Struct, frozen=True):
 
 
 class Parent(msgspec.Struct, frozen=True):
-    """Which run started this one: the state ``key`` of run ``run_id``; ``depth`` is 1 for the child of a run without a parent."""
+    """Which run started this one: the state ``key`` of run ``run_id``; ``depth`` is 1 where that one has no parent."""
 
     depth: int
     key: str
