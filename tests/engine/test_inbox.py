@@ -152,6 +152,7 @@ def test_an_answer_that_does_not_fit_its_gate_is_none(payload: str) -> None:
     put(backend, "answer", body.encode())
     again = ran.resume().sound()
     assert (asked(again)["gate"], len(fake.seen)) == (asked(ran)["gate"], 1)
+    assert again.events("effect.settled") == []
 
 
 def test_looking_for_messages_survives_a_store_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,7 +57,9 @@ def flow_of(receiver: Receiver, idempotency: str | None) -> Workflow:
     def right(stumbles: str) -> list[str]:
         return ["right", stumbles]
 
-    options: Any = {"effects": "apply_side_effect", "retry": AGAIN} | ({"idempotency": idempotency} if idempotency else {})
+    options: Any = {"effects": "apply_side_effect", "retry": AGAIN} | (
+        {"idempotency": idempotency, "idempotent": True} if idempotency else {}
+    )
 
     @flow.step(**options)
     async def acts(log: list[Any], io: Io) -> list[Any]:

@@ -103,6 +103,12 @@ def test_the_items_of_a_map_are_its_pairs_in_key_order(large: str) -> None:
     assert ran.context["made"] == [f"{key}={both[key]['n']}" for key in sorted(both)]
 
 
+def test_key_order_is_that_of_code_points_in_a_small_map_too() -> None:
+    """Canonical JSON orders the same keys by UTF-16, and decoding keeps that."""
+    ran = each(lambda item: item[1], {"\U0001f600": 1, "\ufb01": 2}).sound()
+    assert ran.context["made"] == [2, 1]
+
+
 def test_results_stand_in_the_order_of_the_items_whatever_finishes_first() -> None:
     """Every item waits for the one after it, so that the last is the first to end."""
     done = [asyncio.Event() for _ in range(6)]

@@ -41,7 +41,10 @@ def planned(function: Any = plain, **options: Any) -> PlanNode:
 
 WRONG: list[tuple[Any, dict[str, Any], str]] = [
     (plain, {"retries": 3}, "has no option 'retries'; did you mean 'retry'?"),
-    (plain, {"idempotent": "x"}, "has no option 'idempotent'; did you mean 'idempotency'?"),
+    (plain, {"idempotenty": "x"}, "has no option 'idempotenty'; did you mean 'idempotent'?"),
+    (plain, {"idempotent": "x"}, "has idempotent='x'; give True if its receiver does an effect once per key"),
+    (plain, {"idempotent": True}, "says what becomes of its effect but applies none; declare effects='apply_side_effect'"),
+    (plain, {"reconcile": plain, "effects": "apply_side_effect"}, "give an async function of (effect, io)"),
     (plain, {"zzz": 1}, "has no option 'zzz'"),
     (plain, {"writes": "two words"}, "writes 'two words' is no context key; it must be 1 to 255 of letters, digits"),
     (plain, {"writes": "größe"}, "writes 'größe' is no context key"),
@@ -75,7 +78,7 @@ WRONG: list[tuple[Any, dict[str, Any], str]] = [
     (
         plain,
         {"idempotency": "{runid}/x", "effects": "apply_side_effect"},
-        "has {runid} in its idempotency key, which stands for nothing; only {run_id} does",
+        "has {runid} in its idempotency key, which stands for nothing; only {run_id} and {index} do",
     ),
 ]
 
