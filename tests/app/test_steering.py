@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import threading
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -95,7 +96,7 @@ def test_an_answer_while_nobody_drives_the_run(url: str) -> None:
             told = other.answer(ID, question(other), {"happened": True, "result": "seen"}, actor="eve", reason="looked")
         assert told["run_id"] == ID
         assert service.gates(ID) == []
-        assert [row["event"]["kind"] for row in service.events(ID)][-2:] == ["effect.settled", "gate.answered"]  # type: ignore[index,call-overload]
+        assert [row["event"]["kind"] for row in service.events(ID)][-2:] == ["gate.answered", "effect.settled"]  # type: ignore[index,call-overload]
         assert service.resume(ID, flow)["status"] == "completed"
         assert service.context(ID, "after") == "seen"
         assert service.replay(ID, "reproduce", flow).divergence is None
@@ -172,6 +173,25 @@ def test_nobody_answers_twice(service: Durum) -> None:
     service.answer(ID, f"act@{gate['digest']}", {"happened": False})
     with pytest.raises(NotFoundError, match="waits for no answer"):
         service.answer(ID, str(gate["gate"]), {"happened": False})
+
+
+def test_a_result_the_call_could_not_have_given_is_refused(url: str) -> None:
+    """The question stays open, for once answered the step goes on with it; plain text stands for a command's output."""
+    flow = Workflow("command", exec=["sh"])
+
+    @flow.step(effects="apply_side_effect", retry=Retry(attempts=2, delay=timedelta(0), jitter=0))
+    async def act(io: Io) -> str:
+        return (await io.exec(["sh", "-c", "exit 3"], read=False)).stdout
+
+    with durum.open(url) as service:
+        service.start(flow, run_id=ID)
+        gate = question(service)
+        for wrong in ({"exit_codex": 0}, {"exit_code": "0"}, "done", {"exit_code": 0, "stdout": 7}):
+            with pytest.raises(AnswerError, match="its result does not fit"):
+                service.answer(ID, gate, {"happened": True, "result": wrong})
+        service.answer(ID, gate, {"happened": True, "result": {"exit_code": 0, "stdout": "sent"}})
+        assert service.resume(ID, flow)["status"] == "completed"
+        assert service.context(ID, "act") == "sent"
 
 
 @pytest.mark.parametrize("word", ["cancel", "pause"])

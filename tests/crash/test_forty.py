@@ -165,6 +165,7 @@ def journal_faults(lines: Sequence[tuple[str, Any]], expected: Sequence[tuple[st
 # --- 100 kills --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", range(BATCHES))
 def test_killed_at_any_moment_every_effect_is_done_exactly_once(
     batch: int, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, uncrashed: Uncrashed

@@ -10,12 +10,14 @@ from durum.core.gates import address, checked_answer
 from durum.core.secrets import refuse_secrets
 from durum.engine.delivery import deliver
 from durum.engine.inbox import Answer, Steer, message
+from durum.engine.io import exec_result, http_response
 from durum.engine.recovery import load_run
-from durum.errors import AnswerError, ConfigError, NotFoundError, RunOverError
+from durum.errors import AnswerError, ConfigError, IoError, NotFoundError, RunOverError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from durum.core.canonical import JsonObject
     from durum.core.events import GateOpened
     from durum.core.run_state import RunState
     from durum.engine.artifacts import ArtifactReader
@@ -67,6 +69,7 @@ class Steering:
         state = await self._open(run_id)
         gate = find_gate(state, typed)
         answer = checked_answer(gate, given)
+        _check_result(state, gate, answer)
         _check_texts(actor, reason)
         content = Answer(gate=gate.gate, digest=gate.digest, answer=answer, actor=actor, reason=reason)
         letter = message(run_id, "answer", content, f"gate:{gate.gate}@{gate.digest}")
@@ -84,6 +87,17 @@ class Steering:
         if run.state.over:
             raise RunOverError(run_id, run.state.status().value)
         return run.state
+
+
+def _check_result(state: RunState, gate: GateOpened, answer: JsonObject) -> None:
+    """Refuse a result the call could not have given back: once answered, the step goes on with it."""
+    namespaces = {intent.namespace for intent in state.intents.values() if intent.effect_key == gate.subject}
+    for namespace, typed in (("exec", exec_result), ("http", http_response)):
+        if namespace in namespaces and "result" in answer:
+            try:
+                typed(answer["result"])
+            except IoError as error:
+                raise AnswerError(gate.gate, f"its result does not fit: {error}") from error
 
 
 def _check_texts(actor: str, reason: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from durum.cli.words import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from durum.app.service import Durum
     from durum.cli.verb import Session
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 OVER = frozenset({"completed", "failed", "cancelled", "compensated", "partially_compensated"})
 _MOST_GATES = 3
 _FILE = "FILE.py"  # where a run's code is, is not in the store: a blank to fill
-_RESULTS = {"exec": '{"exit_code": 0}', "http": '{"status": 200}'}  # the least that an answer to such a call must hold
 
 
 def is_over(summary: JsonObject) -> bool:
@@ -25,32 +24,21 @@ def is_over(summary: JsonObject) -> bool:
     return summary["status"] in OVER
 
 
-def answer_commands(session: Session, service: Durum, gates: Sequence[JsonObject]) -> list[list[tuple[str, str]]]:
+def answer_commands(session: Session, gates: Sequence[JsonObject]) -> list[list[tuple[str, str]]]:
     """Return for each gate the commands that answer it, each with what it says."""
-    namespaces = {run_id: _namespaces(service, run_id) for run_id in {str(gate["run_id"]) for gate in gates}}
-    return [_answers(session, gate, namespaces[str(gate["run_id"])]) for gate in gates]
+    return [_answers(session, gate) for gate in gates]
 
 
-def _answers(session: Session, gate: JsonObject, namespaces: Mapping[str, str]) -> list[tuple[str, str]]:
+def _answers(session: Session, gate: JsonObject) -> list[tuple[str, str]]:
     if gate["kind"] != "unknown_effect":
         return []
     words = ("answer", str(gate["run_id"]), str(gate["gate"]), "--field")
-    result = _RESULTS.get(namespaces.get(str(gate["subject"]), ""))
-    more = () if result is None else ("--field", f"result={result}")
+    needed = [field["name"] for field in _objects(gate["fields"]) if field.get("needed_if")]
+    more = [word for name in needed for word in ("--field", f"{name}=JSON")]  # a blank to fill
     return [
         ("it happened", session.command(*words, "happened=true", *more)),
         ("it did not", session.command(*words, "happened=false")),
     ]
-
-
-def _namespaces(service: Durum, run_id: str) -> dict[str, str]:
-    """Return effect key -> what kind of call the effect is."""
-    events = (envelope["event"] for envelope in service.events(run_id))
-    return {
-        str(event["effect_key"]): str(event["namespace"])
-        for event in events
-        if isinstance(event, dict) and event["kind"] == "effect.intended"
-    }
 
 
 def gates_below(service: Durum, summary: JsonObject) -> list[JsonObject]:
@@ -115,7 +103,7 @@ class NextSteps:
         """Return labelled lines: what the run waits for, and the commands to type."""
         lines = [("waits for", text) for text in self._paused()]
         shown = self.gates[:_MOST_GATES]
-        for gate, answers in zip(shown, answer_commands(self._session, self._service, shown), strict=True):
+        for gate, answers in zip(shown, answer_commands(self._session, shown), strict=True):
             lines += [("waits for", f"{gate['gate']}: {one_line(str(gate['prompt']))}"), *answers]
         if len(self.gates) > _MOST_GATES:
             lines.append(("and more", self._session.command("gates", str(self._summary["run_id"]))))

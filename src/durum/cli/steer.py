@@ -53,7 +53,7 @@ def _print_gates(session: Session, service: Durum, found: list[JsonObject]) -> N
         for run_id, gate in zip(ids, found, strict=True)
     ]
     lines = table(("run", "gate", "step", "asks"), rows, width, cut="asks")
-    commands = [pair for answers in answer_commands(session, service, found) for pair in answers]
+    commands = [pair for answers in answer_commands(session, found) for pair in answers]
     room = max((len(label) for label, _ in commands), default=0)
     for label, command in commands:
         lines.append(Text.assemble((label.ljust(room) + "  ", "dim"), command))
@@ -77,7 +77,7 @@ def answer(
     """Answer a gate, just as it was shown under its digest.
 
     To a gate that asks whether an effect happened, happened=false does it again, and happened=true goes on without it.
-    A step that needs what the effect gave back needs result=JSON too, such as {"exit_code": 0} of a command.
+    A step that needs what the effect gave back needs result=JSON too. Of a command no more is needed: it ended well.
     """
     from durum.cli.gate_answers import confirmed, fields_of, find_gate, is_shown
     from durum.cli.inputs import read_fields

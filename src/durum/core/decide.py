@@ -105,6 +105,6 @@ def _rest(state: RunState) -> Command:
 
 def next_due(state: RunState) -> int | None:
     """Return when the earliest waiting retry is due, None if none waits or none could begin before something else happens."""
-    if state.paused is not None or len(state.open) >= state.config.max_concurrency:
+    if state.paused is not None or state.cancelling is not None or len(state.open) >= state.config.max_concurrency:
         return None
     return min((state.states[position].due_ms or 0 for position in state.waiting), default=None)

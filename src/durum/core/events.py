@@ -228,11 +228,15 @@ class PlanExtended(Event, frozen=True, kw_only=True):
     state_id: StateIdField
 
 
-class GateField(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One field of a gate's answer; ``type`` is "boolean", "text", "number" or "json"."""
+class GateField(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One field of a gate's answer; ``type`` is "boolean", "text", "number" or "json".
+
+    ``needed_if`` names a boolean field: if that is true, this one cannot be left out.
+    """
 
     help: str
     name: str
+    needed_if: str = ""
     required: bool
     type: Literal["boolean", "text", "number", "json"]
 

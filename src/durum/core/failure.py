@@ -25,11 +25,13 @@ ORPHAN_ATTEMPT_RECOVERED = "orphan_attempt_recovered"
 CONTEXT_CONFLICT = "context_conflict"
 MERGE_FAILED = "merge_failed"
 EFFECT_UNKNOWN = "effect_unknown"
+CHILD_TOO_DEEP = "child_too_deep"
+INVALID_EXTENSION = "invalid_extension"
 RUN_CANCELLED = "run_cancelled"
 STEP_TIMEOUT = "step_timeout"
 STEP_RAISED = "step_raised"
 MAX_MESSAGE_CHARACTERS = 4_000
-_MAX_DETAILS_BYTES = 8_192
+_MAX_DETAILS_BYTES = 7_168
 NO_DETAILS = msgspec.Raw(b"null")
 
 

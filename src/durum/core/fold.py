@@ -132,6 +132,8 @@ def _extend(state: RunState, head: int, count: int) -> None:
     assert rule is not None
     state.states[plan.index[rule.then]].blockers += len(last)
     hold_items(state, head)
+    if state.failed is not None and state.config.fail_fast:
+        doom_rest(state, state.failed)
 
 
 def _state_completed(state: RunState, envelope: ev.Envelope, event: ev.StateCompleted) -> None:

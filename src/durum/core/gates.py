@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from durum.core.canonical import JsonObject, JsonValue
+    from durum.errors import EffectUnknownError
 
 SHOWN_DIGITS = 8
 """Digits of a gate's digest that people see and type."""
@@ -24,15 +25,21 @@ RESULT = GateField(help="what it gave back, if it happened and the step needs it
 _TYPES: dict[str, tuple[type, ...]] = {"boolean": (bool,), "text": (str,), "number": (int, float)}
 
 
+LEAST_RESULTS: dict[str, JsonObject] = {"exec": {"exit_code": 0}, "http": {"status": 200}}
+"""What a call of a namespace gave back, if somebody only knows that it happened."""
+
+
 def gate_name(state_id: str) -> str:
     """Return what the gate of a state is called: its step, and which state of it where there are several."""
     _, step, local = state_id.split(".")
     return step if local == "main" else f"{step}.{local}"
 
 
-def unknown_effect_gate(state_id: str, attempt: int, effect_key: str, request_id: str, prompt: str) -> GateOpened:
+def unknown_effect_gate(state_id: str, attempt: int, unknown: EffectUnknownError) -> GateOpened:
     """Return the gate that asks whether an effect happened; each attempt's question is another one."""
-    fields = (HAPPENED, RESULT)
+    needed = f"what it gave back: {unknown.needs}, as JSON"
+    result = msgspec.structs.replace(RESULT, help=needed, needed_if=HAPPENED.name) if unknown.needs else RESULT
+    fields, effect_key, request_id, prompt = (HAPPENED, result), unknown.key, unknown.request_id, str(unknown)
     shown = {
         "attempt": attempt,
         "effect": effect_key,
@@ -74,7 +81,7 @@ def checked_answer(gate: GateOpened, given: Mapping[str, object]) -> JsonObject:
             raise AnswerError(gate.gate, f"it has no field {name!r}; its fields are {', '.join(known)}")
     for field in gate.fields:
         if field.name not in answer:
-            if field.required:
+            if field.required or answer.get(field.needed_if) is True:
                 raise AnswerError(gate.gate, f"field {field.name} is missing ({field.help}); give {field.name}=VALUE")
         elif not _fits(field, answer[field.name]):
             raise AnswerError(gate.gate, f"field {field.name} is a {field.type}, not {answer[field.name]!r}"[:300])

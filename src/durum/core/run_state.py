@@ -200,10 +200,13 @@ def fail_for_good(state: RunState, position: int) -> None:
         doom_rest(state, position)
 
 
+_NOT_BEGUN = frozenset({StateStatus.PENDING, StateStatus.READY})
+
+
 def doom_rest(state: RunState, cause: int) -> None:
     """Doom every state that is not under way or over."""
     for position, progress in enumerate(state.states):
-        if progress.status in {StateStatus.PENDING, StateStatus.READY, StateStatus.RETRYING}:
+        if progress.status is StateStatus.RETRYING or (progress.status in _NOT_BEGUN and progress.attempt < 0):
             state.doomed.setdefault(position, (ev.SkipReason.FAIL_FAST, cause))
 
 

@@ -89,7 +89,8 @@ class IoCall(msgspec.Struct, frozen=True):
     """One call to the outside: ``request`` is JSON and is kept beside the outcome.
 
     ``fact_key`` None derives the key from state, namespace, request and occurrence. ``keep`` "attempt" makes a success
-    bind within its attempt only, so that a retry asks again. ``read`` False makes the call an effect.
+    bind within its attempt only, so that a retry asks again. ``read`` False makes the call an effect; ``needs`` says what it
+    gives back if whoever answers for it cannot leave that out.
     """
 
     namespace: str
@@ -99,6 +100,7 @@ class IoCall(msgspec.Struct, frozen=True):
     read: bool = True
     judge: Callable[[JsonValue], None] | None = None  # raises TransportError for a response that counts as a failure
     body: Callable[[], Awaitable[JsonValue]] | None = None  # performs the call in place of a transport
+    needs: str = ""
 
     def __post_init__(self) -> None:
         """Take the text of a namespace as it is; its class may say another one, or have no hash."""

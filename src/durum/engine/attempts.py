@@ -12,7 +12,17 @@ import msgspec
 from durum.core import events as ev
 from durum.core.artifact_kind import ArtifactKind
 from durum.core.canonical import canonical_json
-from durum.core.failure import EFFECT_UNKNOWN, RUN_CANCELLED, STEP_TIMEOUT, ErrorInfo, StateError, describe, failure
+from durum.core.failure import (
+    CHILD_TOO_DEEP,
+    EFFECT_UNKNOWN,
+    INVALID_EXTENSION,
+    RUN_CANCELLED,
+    STEP_TIMEOUT,
+    ErrorInfo,
+    StateError,
+    describe,
+    failure,
+)
 from durum.core.gates import unknown_effect_gate
 from durum.core.meta import SideEffectKind
 from durum.core.state import Child, Items
@@ -149,7 +159,7 @@ class Attempts:
         if error is not None:
             self._fail(node, begun.number, error, executed)
             if blocked is not None and error.code == EFFECT_UNKNOWN:
-                gate = unknown_effect_gate(node.id, begun.number, blocked.key, blocked.request_id, str(blocked))
+                gate = unknown_effect_gate(node.id, begun.number, blocked)
                 self._recorder.stage(gate, node.id)
             return
         committed = executed.committed
@@ -179,10 +189,10 @@ class Attempts:
                 return None
             case Child(inputs=inputs) if node.spawns is not None:
                 if self._depth >= DEEPEST_CHILD:
-                    return failure("child_too_deep", f"child runs are nested {DEEPEST_CHILD} deep at most")
+                    return failure(CHILD_TOO_DEEP, f"child runs are nested {DEEPEST_CHILD} deep at most")
                 self._spawn(node, number, canonical_json(inputs))
                 return None
-        return failure("invalid_extension", f"{node.id} extends the plan, but its place in the plan has no rule for that")
+        return failure(INVALID_EXTENSION, f"{node.id} extends the plan, but its place in the plan has no rule for that")
 
     def _spawn(self, node: PlanNode, number: int, inputs: bytes) -> None:
         spawned = ev.ChildSpawned(
@@ -194,6 +204,8 @@ class Attempts:
             state_id=node.id,
         )
         self._recorder.stage(spawned, node.id, number)
+        if self._state.config.fail_fast and self._state.failed is not None:  # nothing more begins
+            self._recorder.stage(ev.ChildCompleted(child_run_id=spawned.child_run_id, status=ev.RunStatus.CANCELLED))
 
 
 def child_run_id(parent_run_id: str, key: str) -> str:

@@ -28,7 +28,7 @@ class Boundaries:
         self._snapshots = snapshots
         self._state = state
         self._initial = initial_snapshot_id
-        self._merges = Merges(state.plan.merges, reducers or {})
+        self._reducers = reducers or {}
         self._writers = Writers(state)
 
     async def base(
@@ -54,12 +54,13 @@ class Boundaries:
         tree = await self._snapshots.tree(before or self._initial)
         if not join.missing:
             return tree, None
+        merges = Merges(self._state.plan.merges, self._reducers)  # the code may have changed, and how keys merge with it
         changes, conflicts = resolve(self._state, join, self._writers, lambda key: _entry(tree, key))
         fault: ContextError | None = await self._conflict(conflicts[0], state_id) if conflicts else None
         edits: dict[str, Item | None] = {}
         for change in changes:
             try:
-                edits[change.key] = await changed(self._snapshots, tree, change, self._merges, artifacts, recorded)
+                edits[change.key] = await changed(self._snapshots, tree, change, merges, artifacts, recorded)
             except MergeError as error:
                 fault = fault or error
         joined = edit_tree(tree, edits, artifacts)

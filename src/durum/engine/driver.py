@@ -91,7 +91,8 @@ class Driver:
         """Return whether there is word for a run at rest; if not, raise what kept a child from being driven."""
         if self._state.over or self._draining:
             return False
-        if await self._read_mail():
+        await self._read_mail()
+        if any(not isinstance(command, d.ParkRun) for command in d.decide(self._state, self._world.clock.now_ms())):
             return True
         self._children.check()
         return False
@@ -219,7 +220,7 @@ class Driver:
         self._wake.set()
 
     async def _until_something_happens(self) -> None:
-        due = d.next_due(self._state)
+        due = None if self._draining else d.next_due(self._state)
         if due is None:
             await self._wake.wait()
         else:

@@ -11,6 +11,7 @@ from durum.core.canonical import decode_json, normalized
 from durum.core.events import EffectIntended, EffectSettled
 from durum.core.facts import outcome, success_bytes
 from durum.core.failure import MAX_MESSAGE_CHARACTERS, text_of
+from durum.core.gates import LEAST_RESULTS
 from durum.core.secrets import redact, redact_text
 from durum.core.state import Happened, IoCall, IoResult, UnknownEffect
 from durum.engine.probe import probe
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from durum.core.run_state import AppliedEffect
     from durum.engine.live_io import LiveIo
 
+_RECONCILE_SECONDS = 60.0
 _PATIENCE_SECONDS = 10.0
 _STOP_SECONDS = 2.0
 _GRACE_SECONDS = 0.25
@@ -157,9 +159,12 @@ class Effects:
         asked: Any = decode_json(wanted.request)  # its own copy: what a hook does to it changes no call
         effect = UnknownEffect(wanted.effect_key, wanted.call.namespace, asked["request"])
         try:
-            verdict: Any = await self._attempt.reconcile(effect, probe(self._io))
+            async with asyncio.timeout(_RECONCILE_SECONDS):
+                verdict: Any = await self._attempt.reconcile(effect, probe(self._io))
             if isinstance(verdict, Happened):
                 return Happened(redact(normalized(verdict.result))), ""
+        except TimeoutError:
+            return None, _because(f"reconcile did not answer within {_RECONCILE_SECONDS:.0f} s")
         except (asyncio.CancelledError, KeyboardInterrupt):
             raise
         except BaseException as error:  # noqa: BLE001 - a hook is anyone's code; what it cannot tell it does not say
@@ -174,7 +179,8 @@ class Effects:
     def _settle(self, wanted: Wanted, found: Happened | None) -> None:
         payload_id = None
         if found is not None:
-            payload_id = self._recorder.keep(ArtifactKind.FACT_PAYLOAD, success_bytes(found.result))
+            result = LEAST_RESULTS.get(wanted.call.namespace) if found.result is None else found.result
+            payload_id = self._recorder.keep(ArtifactKind.FACT_PAYLOAD, success_bytes(result))
         settled = EffectSettled(
             effect_key=wanted.effect_key,
             happened=found is not None,
@@ -185,7 +191,7 @@ class Effects:
         self._recorder.stage(settled, self._attempt.state_id, self._attempt.number)
 
     def _block(self, wanted: Wanted, reason: str) -> EffectUnknownError:
-        self.blocked = EffectUnknownError(wanted.effect_key, reason, wanted.request_id)
+        self.blocked = EffectUnknownError(wanted.effect_key, reason, wanted.request_id, wanted.call.needs)
         return self.blocked
 
     # --- the end ----------------------------------------------------------------------------------------------------

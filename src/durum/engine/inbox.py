@@ -14,7 +14,7 @@ from durum.core import events as ev
 from durum.core.artifact_kind import ArtifactKind
 from durum.core.canonical import canonical_json
 from durum.core.facts import success_bytes
-from durum.core.gates import checked_answer
+from durum.core.gates import LEAST_RESULTS, checked_answer
 from durum.errors import CallerError, DurumError, StorageError
 from durum.ports import Message
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from durum.ports import EventStore
 
 POLL_SECONDS = 0.1
+_INLINE_ANSWER_BYTES = 4096  # a reason of 4,000 characters and everything else must fit into the event beside it
 _log = logging.getLogger(__name__)
 
 
@@ -122,12 +123,8 @@ def _answer(recorder: Recorder, content: Answer) -> bool:
     happened, payload_id = given["happened"] is True, None
     if happened:
         payload_id = _result(recorder, gate.subject, given)
-    settled = ev.EffectSettled(
-        effect_key=gate.subject, happened=happened, payload_id=payload_id, request_id=gate.request_id, source="answer"
-    )
-    recorder.stage(settled, gate.state_id)
     data, reference = canonical_json(given), None
-    if len(data) > ev.INLINE_PAYLOAD_BYTES:
+    if len(data) > _INLINE_ANSWER_BYTES:
         reference, data = recorder.keep(ArtifactKind.OTHER, data), b"null"
     answered = ev.GateAnswered(
         actor=content.actor,
@@ -137,16 +134,22 @@ def _answer(recorder: Recorder, content: Answer) -> bool:
         gate=gate.gate,
         reason=content.reason,
     )
-    recorder.stage(answered, gate.state_id)
+    settled = ev.EffectSettled(
+        effect_key=gate.subject, happened=happened, payload_id=payload_id, request_id=gate.request_id, source="answer"
+    )
+    recorder.stage(answered, gate.state_id)  # the longer one first: if it does not fit, nothing is staged
+    recorder.stage(settled, gate.state_id)
     return True
 
 
 def _result(recorder: Recorder, effect_key: str, given: JsonObject) -> str:
-    """Return the artifact of what an effect gave back: as answered, else what is on record of it."""
+    """Return the artifact of what an effect gave back: as answered, else what is on record of it, else the least there is."""
     known = recorder.state.effects.get(effect_key)
     if known is not None and "result" not in given:
         return known.payload_id
-    return recorder.keep(ArtifactKind.FACT_PAYLOAD, success_bytes(given.get("result")))
+    namespaces = {intent.namespace for intent in recorder.state.intents.values() if intent.effect_key == effect_key}
+    least = LEAST_RESULTS.get(namespaces.pop()) if namespaces else None
+    return recorder.keep(ArtifactKind.FACT_PAYLOAD, success_bytes(given.get("result", least)))
 
 
 class Mailroom:

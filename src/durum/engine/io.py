@@ -297,13 +297,16 @@ def http_response(response: JsonValue) -> HttpResponse:
 
 
 def _bytes(answer: JsonObject, field: str) -> bytes:
-    """Return the bytes of a payload field, none if it is left out."""
+    """Return the bytes of a payload field, none if it is left out; a person may give plain text."""
     if field not in answer:
         return b""
+    value = answer[field]
+    if isinstance(value, str):
+        return value.encode()
     try:
-        return decode_payload(answer[field])
+        return decode_payload(value)
     except ValueError as error:
-        message = f'"{field}" must be given as {{"text": "..."}} or {{"base64": "..."}}: {error}'
+        message = f'"{field}" must be given as text, {{"text": "..."}} or {{"base64": "..."}}: {error}'
         raise IoError(message) from None
 
 

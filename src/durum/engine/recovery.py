@@ -99,7 +99,8 @@ def adopt_code(recorder: Recorder, plan: ExecutionPlan, plan_bytes: bytes) -> No
         for node in new.nodes
         if node.id not in old.index or _differs(old.node(node.id), node) or not reducers.isdisjoint(node.writes)
     ]
-    if not changed and not reducers and [node.id for node in old.nodes] == [node.id for node in new.nodes]:
+    same_order = [node.id for node in old.nodes] == [node.id for node in new.nodes]
+    if not changed and not reducers and same_order and old.merges == new.merges:
         return
     plan_id = recorder.keep(ArtifactKind.OTHER, plan_bytes)
     recorder.stage(

@@ -110,14 +110,18 @@ class FactConflictError(IoError):
 
 
 class EffectUnknownError(IoError):
-    """Whether an effect happened is not known, so it is not repeated. ``request_id`` is the artifact of what it asks."""
+    """Whether an effect happened is not known, so it is not repeated.
+
+    ``request_id`` is the artifact of what it asks; ``needs`` says what it gives back if an answer cannot leave that out.
+    """
 
     code = "effect_unknown"
 
-    def __init__(self, key: str, reason: str, request_id: str = "") -> None:
+    def __init__(self, key: str, reason: str, request_id: str = "", needs: str = "") -> None:
         self.key = key
         self.reason = reason
         self.request_id = request_id
+        self.needs = needs
         super().__init__(f"effect {key}: {reason}")
 
 

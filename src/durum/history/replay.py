@@ -11,8 +11,10 @@ from durum.core.canonical import JsonObject, JsonValue, canonical_json, decode_j
 from durum.core.diff import differences
 from durum.core.facts import FactIndex
 from durum.core.failure import (
+    CHILD_TOO_DEEP,
     CONTEXT_CONFLICT,
     EFFECT_UNKNOWN,
+    INVALID_EXTENSION,
     MERGE_FAILED,
     ORPHAN_ATTEMPT_RECOVERED,
     RUN_CANCELLED,
@@ -40,7 +42,16 @@ if TYPE_CHECKING:
     from durum.engine.recovery import LoadedRun
 
 _NOT_REPEATABLE = frozenset(
-    {CONTEXT_CONFLICT, EFFECT_UNKNOWN, MERGE_FAILED, ORPHAN_ATTEMPT_RECOVERED, RUN_CANCELLED, STEP_TIMEOUT}
+    {
+        CHILD_TOO_DEEP,
+        CONTEXT_CONFLICT,
+        EFFECT_UNKNOWN,
+        INVALID_EXTENSION,
+        MERGE_FAILED,
+        ORPHAN_ATTEMPT_RECOVERED,
+        RUN_CANCELLED,
+        STEP_TIMEOUT,
+    }
 )
 _SHOWN_BYTES = 4096
 _SHORTEST_PATIENCE_MS = 60_000

@@ -114,8 +114,18 @@ class StepState(msgspec.Struct, frozen=True):
                 return None
             return self.signature.result.dump(self.writes, result, check=False)  # type: ignore[return-value]
 
-        result = await io.call(IoCall("step", {"step": self.name}, read=False, body=body))  # refused only once it is recorded
+        needs = "" if self.writes is None else self._needed(self.writes)
+        call = IoCall("step", {"step": self.name}, read=False, body=body, needs=needs)
+        result = await io.call(call)  # refused only once it is recorded
         return None if self.writes is None else self.signature.result.load(self.writes, result.response)
+
+    def _needed(self, key: str) -> str:
+        """Return what the step gives back if null will not do."""
+        try:
+            self.signature.result.load(key, None)
+        except SerializationError:
+            return f"the result of step {self.name}"
+        return ""
 
     def stage(self, ctx: DynContext, result: object, *, one_of_many: bool = False) -> None:
         """Stage a result under the step's key; ``one_of_many``: it is one item of the list there."""
