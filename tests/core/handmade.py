@@ -15,6 +15,7 @@ from durum.core.gates import unknown_effect_gate
 from durum.core.meta import StateMeta
 from durum.core.plan import PlanNode, PlanShape
 from durum.core.run_state import RunState, begin
+from durum.errors import EffectUnknownError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -140,7 +141,7 @@ class Log:
     def ask(self, name: str, effect_key: str) -> Log:
         """Let an attempt end because nobody knows what became of an effect, and ask."""
         self.fail(name, "effect_unknown")
-        return self.add(unknown_effect_gate(state_id(name), self.now(name), effect_key, ZERO, "?"), name)
+        return self.add(unknown_effect_gate(state_id(name), self.now(name), EffectUnknownError(effect_key, "?", ZERO)), name)
 
     def answer(self, name: str, *, happened: bool) -> Log:
         """Answer the gate of a step."""
