@@ -18,7 +18,8 @@ from durum.core.state import (
     UnknownEffect,
 )
 from durum.engine.engine import Watcher
-from durum.engine.io import ExecResult, HttpResponse, Io, Secret
+from durum.engine.io import ExecResult, HttpResponse, Io
+from durum.engine.secret_values import Secret
 from durum.errors import DurumError, RateLimitedError, StepError, TransportError
 from durum.ports import StoredFile, Transport, TransportCall
 from durum.workflow.authoring import Workflow

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
-from durum import ExecutionPlan
+from durum import ExecutionPlan, RunConfig, StateMeta, Workflow
 from durum.core.manifest import Parent, decode_manifest
-from durum.errors import InvalidIdError
+from durum.errors import ConfigError, InvalidIdError
 from tests.app.flows import make
 
 if TYPE_CHECKING:
@@ -26,6 +27,52 @@ def test_a_bare_plan_starts_with_a_context_of_any_keys(service: Durum) -> None:
     assert service.context(str(summary["run_id"])) == {"number": 1, "a/b": [1, 2], "one": 2}
     with pytest.raises(InvalidIdError):
         service.start(plan, {"two words": 1})
+
+
+def tagged(*, each: bool = False) -> Workflow:
+    """Return a workflow of two steps with tags, one of them for each item."""
+    flow = Workflow("tagged")
+    flow.step(name="numbers", tags=["first"])(lambda: [1, 2])
+    if each:
+        flow.step(name="many", each="numbers", tags=["optional"])(lambda item: item)
+    else:
+        flow.step(name="one", tags=["optional", "slow"])(lambda: 1)
+    return flow
+
+
+@pytest.mark.parametrize("each", [True, False])
+def test_a_tag_no_step_has_is_refused(service: Durum, each: bool) -> None:  # noqa: FBT001
+    """It would skip nothing, silently; the message names the tags there are, and nothing is started."""
+    flow = tagged(each=each)
+    known = "first, optional" if each else "first, optional, slow"
+    with pytest.raises(ConfigError) as refused:
+        service.start(flow, config=RunConfig(skip_tags=("optional", "optt")))
+    assert str(refused.value) == (
+        f"no step of tagged has the tag 'optt' that is to be skipped; its tags are {known}; did you mean 'optional'?"
+    )
+    with pytest.raises(ConfigError, match=r"the tag 'optional' that is to be skipped; its steps have no tags$"):
+        service.start(make(), {"number": 1}, config=RunConfig(skip_tags=("optional",)))
+    assert service.runs() == []
+    assert service.start(flow, config=RunConfig(skip_tags=("optional", "first")))["status"] == "completed"
+
+
+def test_a_tag_that_only_the_states_of_items_have_counts(service: Durum) -> None:
+    """Of a bare plan: what runs for each item may say something else than what counts the items."""
+    plan = tagged(each=True).plan()
+    (counting,) = [node for node in plan.shape.nodes if node.each is not None]
+    assert counting.each is not None
+    body = tuple(msgspec.structs.replace(node, meta=StateMeta(tags=("item",))) for node in counting.each.body)
+    head = msgspec.structs.replace(counting, each=msgspec.structs.replace(counting.each, body=body))
+    states = tuple(msgspec.structs.replace(node, node=head) if node.id == head.id else node for node in plan.states)
+    plan = msgspec.structs.replace(plan, states=states)
+    assert service.start(plan, config=RunConfig(skip_tags=("item",)))["status"] == "completed"
+
+
+def test_a_misspelt_event_profile_is_refused(service: Durum) -> None:
+    """Before anything is stored."""
+    with pytest.raises(ConfigError, match="did you mean 'normal'"):
+        service.start(make(), {"number": 1}, config=RunConfig(event_profile="nrmal"))
+    assert service.runs() == []
 
 
 FAMILY = """

@@ -122,7 +122,7 @@ class Asked(BaseModel):
 def flow(declared: type = Asked, *, version: str = "1", result: int = 1) -> Workflow:
     """Return a workflow of one step that returns ``result``."""
     made = Workflow("flow", version=version, inputs=declared)
-    made.step(name="one")(lambda: result)
+    made.step(name="one", tags=["a", "b"])(lambda: result)
     return made
 
 

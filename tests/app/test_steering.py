@@ -217,6 +217,21 @@ def test_what_people_say_has_a_length(service: Durum) -> None:
     assert service.cancel(ID, actor="x" * 256, reason="x" * 4_000)["status"] == "cancelled"
 
 
+def test_who_resumes_a_run_is_checked_like_who_pauses_it(service: Durum) -> None:
+    """The name stands in the log for ever: too long or a secret is refused before anything goes on."""
+    flow = asking()
+    service.start(flow, run_id=ID)
+    service.pause(ID)
+    head = service.show(ID)["head_seq"]
+    with pytest.raises(ConfigError, match="the actor has 257 characters, but may have 256; shorten it"):
+        service.resume(ID, flow, actor="x" * 257)
+    with pytest.raises(SecretsDetectedError):
+        service.resume(ID, flow, actor="ghp_" + "a1B2" * 9)
+    assert service.show(ID)["head_seq"] == head
+    service.resume(ID, flow, actor="x" * 256)
+    assert [row["event"]["actor"] for row in service.events(ID) if row["event"]["kind"] == "run.resumed"] == ["x" * 256]  # type: ignore[index,call-overload]
+
+
 def test_a_cancellation_that_meets_the_end_of_the_run_is_no_error(url: str) -> None:
     """Sent again and again while the run ends: it ends in one way, and both sides know it."""
     with durum.open(url) as service:

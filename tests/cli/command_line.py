@@ -43,6 +43,7 @@ class CommandLine:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.last_code = 0  # of a call in a terminal window
         self._begun: list[subprocess.Popen[str]] = []
 
     def __call__(self, *arguments: str, code: int = 0, **environment: str) -> Ran:
@@ -92,7 +93,7 @@ class CommandLine:
                 while found := os.read(ours, 65536):
                     written += found
             os.close(ours)
-            process.wait(SECONDS)
+            self.last_code = process.wait(SECONDS)
         return written.decode().replace("\r\n", "\n")
 
     def write(self, name: str, text: str) -> str:

@@ -66,6 +66,14 @@ def test_no_kind_is_forgotten() -> None:
     assert kinds - SAID.keys() == set()
 
 
+def test_an_attempt_whose_process_ended_is_no_failure() -> None:
+    """It was interrupted; which one it was is said."""
+    info: JsonObject = {"code": "orphan_attempt_recovered", "message": "the process ended", "details": None}
+    event: JsonObject = {"kind": "state.failed", "error": {"info": info, "state_id": STATE}}
+    envelope: JsonObject = {"seq": 7, "ts_millis": 1, "state_id": STATE, "attempt": 1, "event": event}
+    assert EventLines(STATES).line(envelope, Streams()).plain.endswith("fetch  attempt 2 was interrupted")
+
+
 def test_a_failed_run_says_why() -> None:
     """If the failure is the run's own."""
     error: JsonObject = {"code": "context_conflict", "message": "two writers", "details": None}

@@ -172,6 +172,34 @@ def test_a_stored_file_is_streamed_out(durum: CommandLine) -> None:
     assert durum("verify", run_id, "--json", code=4).json["first_bad"]["seq"]
 
 
+def test_a_terminal_gets_only_what_it_can_show(durum: CommandLine) -> None:
+    """Text of a megabyte at most, cut through no letter; anything else is refused with what to type, and piped as ever."""
+    durum.write(
+        "keep.py",
+        "from typing import TypedDict\nfrom durum import Io, StoredFile, Workflow\n"
+        "class In(TypedDict):\n    name: str\nwf = Workflow('wf', inputs=In)\n"
+        "@wf.step\nasync def s(name: str, io: Io) -> StoredFile:\n    return await io.store_file(name)\n",
+    )
+    contents = {
+        "text": ("a" + "é" * 70_000).encode(),
+        "zero": b"a\0b" + b"x" * 70_000,
+        "latin": b"caf\xe9",
+        "long": b"x" * (1 << 20) + b"y",
+    }
+    said = {}
+    for name, data in contents.items():
+        durum.path(name).write_bytes(data)
+        run_id = durum("run", "keep.py", "--input", f"name={name}").out.split()[0]
+        kept = durum("context", run_id, "s", "--json").json["id"]
+        said[name] = durum.on_terminal("artifact", kept, columns=200)
+        refusal = f"write it to a file: durum artifact {kept} > file\n"
+        assert (durum.last_code, said[name].endswith(refusal)) == ((0, False) if name == "text" else (2, True))
+    assert said["text"] == contents["text"].decode()
+    assert "this artifact is no text" in said["zero"] + said["latin"]
+    assert "this artifact is longer than 1 MiB" in said["long"]
+    assert len(durum("artifact", kept).out) == len(contents["long"])
+
+
 def test_graph_of_a_target_and_of_a_run(shelf: Shelf) -> None:
     """The same waves; a run adds where each state stands. A target needs no store."""
     plan = shelf.durum("graph", "notes.py", "--store", "sqlite:///none.db")

@@ -30,10 +30,14 @@ class Family(Durum):
         return self._runs[run_id]
 
     def events(self, run_id: str, from_seq: int = 1) -> list[JsonObject]:
-        """Return the intent of the effect ``pay``; the run is called as the effect's namespace."""
-        assert from_seq == 1
-        entered: JsonObject = {"event": {"kind": "state.entered"}}
-        return [entered, {"event": {"kind": "effect.intended", "effect_key": "pay", "namespace": run_id}}]
+        """Return nothing: which step started a child run is not told here."""
+        assert (run_id in self._runs, from_seq) == (True, 1)
+        return []
+
+    def artifact(self, artifact_id: str) -> bytes:
+        """Return what every gate here asks of the world."""
+        assert artifact_id == "ab" * 32
+        return b'{"namespace":"bank","request":{"sum":7}}'
 
 
 def run(
@@ -44,8 +48,10 @@ def run(
         "run_id": run_id,
         "gate": f"{run_id}@3f2a91c0",
         "kind": "unknown_effect",
+        "state_id": "wf.charge.i1",
         "subject": "pay",
         "prompt": "did it?",
+        "request_id": "ab" * 32,
     }
     gates = [gate] if status == "paused" else []
     return {
@@ -104,24 +110,17 @@ def test_code_is_named_where_it_is_not_configured(tmp_path: Path, monkeypatch: p
 def test_a_kind_of_gate_nobody_knows_yet_has_no_commands() -> None:
     """What a later version asks is not answered by guessing."""
     approval: JsonObject = {"run_id": "r", "gate": "g@0", "kind": "approval", "subject": ""}
-    assert answer_commands(Session(), Family(), [approval]) == [[]]
+    assert answer_commands(Session(), [approval]) == [[]]
 
 
-@pytest.mark.parametrize(
-    ("namespace", "result"),
-    [
-        ("exec", " --field 'result={\"exit_code\": 0}'"),
-        ("http", " --field 'result={\"status\": 200}'"),
-        ("file", ""),
-        ("bank", ""),
-    ],
-)
-def test_a_step_that_needs_an_answer_gets_the_least_there_is(namespace: str, result: str) -> None:
-    """Without it the step would fail on what the printed command said."""
-    gate: JsonObject = {"run_id": namespace, "gate": "g@3f2a91c0", "kind": "unknown_effect", "subject": "pay"}
-    assert answer_commands(Session(), Family(), [gate]) == [
+@pytest.mark.parametrize(("needed_if", "result"), [("happened", " --field result=JSON"), ("", "")])
+def test_a_result_that_is_needed_is_a_blank_to_fill(needed_if: str, result: str) -> None:
+    """Without it the printed command would be refused; where it is not needed nothing has to be known."""
+    field: JsonObject = {"name": "result", "type": "json", "needed_if": needed_if}
+    gate: JsonObject = {"run_id": "r", "gate": "g@3f2a91c0", "kind": "unknown_effect", "fields": [field]}
+    assert answer_commands(Session(), [gate]) == [
         [
-            ("it happened", f"durum answer {namespace} g@3f2a91c0 --field happened=true{result}"),
-            ("it did not", f"durum answer {namespace} g@3f2a91c0 --field happened=false"),
+            ("it happened", f"durum answer r g@3f2a91c0 --field happened=true{result}"),
+            ("it did not", "durum answer r g@3f2a91c0 --field happened=false"),
         ]
     ]

@@ -18,15 +18,20 @@ RUN = "01890a5d-ac96-774b-bcce-b302099a8057"
 
 
 class OneRun(Durum):
-    """A service of a run without parent and children, whose effect ``pay`` is of the tests' own kind."""
+    """A service of a run without parent and children, whose gates ask a bank."""
 
     def __init__(self) -> None:
         pass
 
-    def events(self, run_id: str, from_seq: int = 1) -> list[JsonObject]:
-        """Return its intent."""
-        assert (run_id, from_seq) == (RUN, 1)
-        return [{"event": {"kind": "effect.intended", "effect_key": "pay", "namespace": "bank"}}]
+    def show(self, run_id: str) -> JsonObject:
+        """Return that it has no parent."""
+        assert run_id == RUN
+        return {"parent": None}
+
+    def artifact(self, artifact_id: str) -> bytes:
+        """Return what is asked of the bank."""
+        assert artifact_id == "ab" * 32
+        return b'{"namespace":"bank","request":{"sum":7}}'
 
 
 def summary(status: str, **more: JsonValue) -> JsonObject:
@@ -78,8 +83,10 @@ GATE: JsonObject = {
     "run_id": RUN,
     "gate": "pay@3f2a91c0",
     "kind": "unknown_effect",
+    "state_id": "wf.charge.i1",
     "subject": "pay",
-    "prompt": "effect pay:\ndid it happen?",
+    "prompt": "effect pay: did it\nhappen?",
+    "request_id": "ab" * 32,
 }
 
 
@@ -89,7 +96,7 @@ def test_a_gate_is_told_with_both_answers(capsys: pytest.CaptureFixture[str]) ->
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "paused, 1 of 3 states completed"
     assert [line.strip() for line in said[1:]] == [
-        "waits for   pay@3f2a91c0: effect pay: did it happen?",
+        'waits for   charge[1]: bank {"sum":7}; did it happen?; gate pay@3f2a91c0; effect pay',
         f"it happened durum answer {RUN} pay@3f2a91c0 --field happened=true",
         f"it did not  durum answer {RUN} pay@3f2a91c0 --field happened=false",
         f"then resume durum resume {RUN} --with flow.py",

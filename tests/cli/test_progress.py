@@ -11,6 +11,7 @@ from durum.cli.progress import Lines, Teller, Told
 from durum.cli.streams import Streams
 from durum.core import events as ev
 from durum.core.failure import StateError, failure
+from durum.engine.attempts import child_run_id
 
 if TYPE_CHECKING:
     from durum.core.canonical import JsonObject
@@ -85,7 +86,7 @@ def tell(event: ev.Event, *, attempt: int = 0, after_ms: int = 0) -> Told | None
             "skipped",
             "skipped: the run stopped at the first failure",
         ),
-        (GATE, 0, "waiting", "waits for an answer: did it happen?"),
+        (GATE, 0, "waiting", "waits for an answer: did it happen?; effect k"),
         (ANSWER, 0, "note", "answered by anna"),
         (
             ev.EffectSettled(effect_key="k", happened=False, request_id=DIGEST, source="reconcile"),
@@ -103,7 +104,7 @@ def tell(event: ev.Event, *, attempt: int = 0, after_ms: int = 0) -> Told | None
             failed(retryable=True, code="orphan_attempt_recovered"),
             2,
             "tried",
-            "attempt 3 of 3 failed: no answer (orphan_attempt_recovered)",
+            "attempt 3 was interrupted",
         ),
         (failed(retryable=False, code="run_cancelled"), 0, "cancelled", "cancelled"),
     ],
@@ -127,13 +128,41 @@ def test_who_steers_the_run_is_told(event: ev.Event, text: str) -> None:
 
 
 def test_a_child_run_is_told_of_the_step_that_waits_for_it() -> None:
-    """Its end too; of one that an earlier process started only the id is known."""
+    """Its end too; of one that is not in the plan only the id is known."""
     teller = Teller()
     spawned = ev.ChildSpawned(child_run_id=CHILD, depth=1, inputs_id=DIGEST, key="k", op_id="kid", state_id="wf.fetch.spawn")
     over = ev.ChildCompleted(child_run_id=CHILD, status=ev.RunStatus.FAILED)
     teller.tell(envelope(spawned))
     assert teller.tell(envelope(over)) == Told("note", "fetch", f"child run {CHILD} failed")
-    assert teller.tell(envelope(over)) == Told("note", "run", f"child run {CHILD} failed")
+    other = msgspec.structs.replace(over, child_run_id=CHILD.replace("8057", "8058"))
+    assert teller.tell(envelope(other)) == Told("note", "run", f"child run {other.child_run_id} failed")
+
+
+def test_the_end_of_a_child_run_of_an_earlier_process_names_its_step() -> None:
+    """Its id follows from its parent's and the state, so nothing has to be remembered."""
+    teller = Teller()
+    teller.take([*STATES, {"state_id": "wf.post.i3__spawn", "path": "post[3].spawn", "max_attempts": 1, "status": "completed"}])
+    parent = CHILD.replace("8057", "8058")
+    child = child_run_id(parent, "wf.post.i3__spawn")
+    over = msgspec.structs.replace(
+        envelope(ev.ChildCompleted(child_run_id=child, status=ev.RunStatus.COMPLETED)), run_id=parent
+    )
+    assert teller.tell(over) == Told("note", "post[3]", f"child run {child} completed")
+
+
+def test_a_child_run_that_waits_is_told_while_the_others_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    """By the steps above, however deep, with the command that shows what is asked; nothing else of it is news."""
+    lines, deeper = Lines(Streams()), CHILD.replace("8057", "8059")
+    lines.begin(STATES)
+    spawned = ev.ChildSpawned(child_run_id=CHILD, depth=1, inputs_id=DIGEST, key="k", op_id="kid", state_id="wf.post.i3__spawn")
+    lines.event(envelope(spawned))
+    capsys.readouterr()
+    below = msgspec.structs.replace(spawned, child_run_id=deeper, state_id="kid.mail.spawn")
+    for run_id, event in ((CHILD, GATE), (CHILD, below), (deeper, GATE), (deeper, entered("i0"))):
+        lines.child(msgspec.structs.replace(envelope(event), run_id=run_id), "root", "durum gates R")
+    assert capsys.readouterr().err == (
+        "post[3] > fetch: waits for an answer: durum gates R\npost[3] > mail > fetch: waits for an answer: durum gates R\n"
+    )
 
 
 def test_the_failure_that_opens_a_gate_is_told_by_the_gate() -> None:
@@ -189,7 +218,7 @@ def test_many_items_are_counted_now_and_then() -> None:
     lines = told(log, 1000)
     assert lines == [f"f: {number:,} of 1,000 items" for number in range(50, 1001, 50)]
     assert told([log[0], ev.GateOpened(**{**msgspec.structs.asdict(GATE), "state_id": "wf.f.i0"})], 1000) == [
-        "f[0]: waits for an answer: did it happen?"
+        "f[0]: waits for an answer: did it happen?; effect k"
     ]
     log = [event for n in range(1000) for event in (entered(f"i{n}"), failed(retryable=False, state=f"wf.f.i{n}"))]
     lines = told(log, 1000)

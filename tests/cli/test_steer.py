@@ -62,7 +62,14 @@ def test_a_gate_is_answered_with_the_commands_that_are_printed(durum: CommandLin
     assert "look whether it happened" in page
     table = durum("gates")
     assert table.out.splitlines()[0].split() == ["run", "gate", "step", "asks"]
-    assert table.out.splitlines()[1].startswith(f"{run_id}  {gate}  send  effect {run_id}/mail.send.main: ")
+    assert table.out.splitlines()[1].startswith(f"{run_id}  {gate}  send  exec sh -c 'echo mail >> outbox; ")
+    assert table.out.splitlines()[1].endswith(f"look whether it happened; effect {run_id}/mail.send.main")
+    assert "send  ? awaiting answer  2 of 1" not in durum("show", run_id).out
+    narrow = durum.on_terminal("gates", columns=80, NO_COLOR="1")
+    assert "  exec sh -c 'echo mail >> outbox;" in narrow.splitlines()[1]
+    assert (
+        "exec sh -c 'echo mail >> outbox;" in durum.on_terminal("show", run_id, columns=80, NO_COLOR="1").split("waits for")[0]
+    )
     (no,) = commands(page, "it did not")
     assert commands(table.out, "it did not") == [no]
     assert f"it did not: durum {shlex.join(no)}\n" in durum("show", run_id).err
@@ -100,6 +107,7 @@ def test_gates_as_json_say_what_they_ask(durum: CommandLine) -> None:
         ("happened", "boolean", True),
         ("result", "json", False),
     ]
+    assert (row["namespace"], row["request"]["argv"][:2]) == ("exec", ["sh", "-c"])
 
 
 def test_an_answer_that_does_not_fit_is_refused_and_changes_nothing(durum: CommandLine) -> None:
@@ -139,6 +147,7 @@ def test_on_a_terminal_a_bare_name_shows_the_gate_and_only_y_is_yes(typed: str, 
         assert words in shown
     assert "field result" in shown
     assert "nothing was answered" in shown
+    assert durum.last_code == 2
     assert len(durum("gates", "--json").lines) == 1
     assert f"{gate} is answered" in durum.on_terminal(*call, columns=200, typed="y\n")
     assert durum("gates", "--json").lines == []
@@ -147,19 +156,57 @@ def test_on_a_terminal_a_bare_name_shows_the_gate_and_only_y_is_yes(typed: str, 
 def test_on_a_terminal_what_is_missing_is_said_below_the_gate(durum: CommandLine) -> None:
     """Nobody is asked to confirm half an answer."""
     run_id, _ = parked(durum)
-    shown = durum.on_terminal("answer", run_id, "send", columns=200, typed="y\n")
+    shown = durum.on_terminal("answer", run_id, "send", "--field", "result=1", columns=200, typed="y\n")
     assert "echo mail >> outbox" in shown
     assert "field happened is missing; give --field happened=VALUE" in shown
     assert "type y" not in shown
+
+
+def test_on_a_terminal_the_fields_are_asked_for(durum: CommandLine) -> None:
+    """One by one below the gate; leaving out what is needed answers nothing, and its name is enough."""
+    run_id, gate = parked(durum)
+    left_out = durum.on_terminal("answer", run_id, gate, columns=200, typed="\n")
+    assert ("nothing was answered" in left_out, "type y for yes" in left_out, durum.last_code) == (True, False, 2)
+    assert len(durum("gates", "--json").lines) == 1
+    shown = durum.on_terminal("answer", run_id, "send", columns=200, typed='y\nnope\n{"exit_code": 0}\ny\n')
+    assert "field result is no JSON" in shown
+    assert 'answer it with happened=true result={"exit_code": 0}? type y for yes: ' in shown
+    assert (f"{gate} is answered" in shown, durum.last_code) == (True, 0)
+    assert durum("resume", run_id, "--with", "mail.py", "--json").json["status"] == "completed"
+
+
+def test_states_go_by_what_the_run_does(durum: CommandLine) -> None:
+    """Interrupted where nobody drives it, without an old question once that was answered, cancelled with the run."""
+    durum.write("mail.py", MAIL)
+    durum("run", "mail.py", code=-signal.SIGKILL)
+    run_id = str(durum("ls", "--json").lines[0]["run_id"])
+
+    def row() -> tuple[str, bool]:
+        (found,) = durum("show", run_id, "--json").json["state_rows"]
+        return found["status"], found["error"] is not None
+
+    assert row() == ("interrupted", False)
+    durum("resume", run_id, "--with", "mail.py", code=3)
+    (gate,) = durum("gates", "--json").lines
+    assert row() == ("awaiting_answer", True)
+    durum("answer", run_id, gate["gate"], "--field", "happened=false")
+    assert row() == ("ready", False)
+    durum("cancel", run_id)
+    assert row()[0] == "cancelled"
+    assert durum("show", run_id, "--json").json["states"] == {"cancelled": 1}
+    assert durum("graph", run_id, "--json").json["waves"][0]["states"][0]["status"] == "cancelled"
 
 
 def test_the_gate_of_a_child_is_answered_and_its_parent_resumed(durum: CommandLine) -> None:
     """Both know what to type, as it stands."""
     durum.write("family.py", FAMILY)
     parent = durum("run", "family.py:top", "--json", code=-signal.SIGKILL).err.split()[0]
-    page = durum("resume", parent, "--with", "family.py", code=3).out
+    parked = durum("resume", parent, "--with", "family.py", code=3)
+    page = parked.out
+    assert f"mail > send: waits for an answer: durum gates {parent}\n" in parked.err
     (gate,) = durum("gates", parent, "--json").lines
     assert gate["run_id"] != parent
+    assert "  mail > send: exec sh -c 'echo mail >> outbox;" in page
     (yes,) = commands(page, "it happened")
     answered = durum(*yes)
     assert f"  resume   durum resume {parent} --with FILE.py" in answered.out.splitlines()
@@ -167,6 +214,7 @@ def test_the_gate_of_a_child_is_answered_and_its_parent_resumed(durum: CommandLi
     assert resume == ["resume", parent, "--with", "family.py"]
     ran = durum(*resume)
     assert "completed in " in ran.out
+    assert f"mail: child run {gate['run_id']} completed\n" in ran.err
     assert durum("context", parent, "done").out == '"hello!"\n'
 
 

@@ -61,6 +61,26 @@ def test_profiles_keep_what_they_say(profile: str, kept: list[bool]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("profile", "meant"),
+    [("nrmal", "normal"), ("Normal", "normal"), ("minmal", "minimal"), ("verbos", "verbose"), ("verbose ", "verbose")],
+)
+def test_a_misspelt_profile_is_told_from_a_name(profile: str, meant: str) -> None:
+    """Where a run is asked for; a record that holds one is read all the same, and keeps what it kept."""
+    config = msgspec.convert({"event_profile": profile}, RunConfig)
+    with pytest.raises(ConfigError, match=rf"is none of minimal, normal, verbose; did you mean '{meant}'\?"):
+        config.check_profile()
+    assert not config.keeps_domain_event("said", verbose=False)
+
+
+@pytest.mark.parametrize(
+    "profile", ["minimal", "normal", "verbose", "said", "form", "nrmal*", "norm?l", "nor.mal", "nor_mal", "normal,verbos", "nrmal,"]
+)
+def test_what_is_no_slip_is_a_profile(profile: str) -> None:
+    """Words far from all three, globs, and names no word of these could be."""
+    RunConfig(event_profile=profile).check_profile()
+
+
+@pytest.mark.parametrize(
     "given",
     [
         {"event_profile": 3},

@@ -61,6 +61,15 @@ def test_no_moment_counts_while_there_is_no_room_for_it() -> None:
     assert next_due(log.state) == 10
 
 
+def test_no_moment_counts_for_a_run_that_is_being_cancelled() -> None:
+    """Its retries never come; whoever waited for one would spin until the last attempt under way has ended."""
+    log = Log(shape({"a": "", "b": ""}, retry=TWICE))
+    log.enter("a").fail("a", retryable=True).retry("a", 10).enter("b").add(ev.CancelRequested(actor="ann"))
+    assert (decide(log.state, 20), next_due(log.state)) == ([], None)
+    log.fail("b", "run_cancelled")
+    assert decide(log.state, 20) == [CompleteRun(ev.RunStatus.CANCELLED)]
+
+
 def test_skips_come_before_entries_and_alone() -> None:
     """What a skip makes ready may go before what was ready already."""
     log = Log(shape({"a": "", "b": "a", "c": ""}, tags={"a": "x llm"}), RunConfig(skip_tags=("llm", "y"), max_concurrency=1))

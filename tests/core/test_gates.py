@@ -7,11 +7,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from durum.core.events import GateOpened
 from durum.core.gates import SHOWN_DIGITS, address, checked_answer, gate_name, unknown_effect_gate
-from durum.errors import AnswerError, CanonicalJsonError, SecretsDetectedError
+from durum.errors import AnswerError, CanonicalJsonError, EffectUnknownError, SecretsDetectedError
 
 REQUEST = "ab" * 32
-GATE = unknown_effect_gate("notes.publish.main", 1, "run/publish", REQUEST, "did it happen?")
+GATE = unknown_effect_gate("notes.publish.main", 1, EffectUnknownError("run/publish", "did it happen?", REQUEST))
+NEEDY = unknown_effect_gate("notes.publish.main", 1, EffectUnknownError("run/publish", "did it?", REQUEST, "its receipt"))
 
 
 @pytest.mark.parametrize(
@@ -24,12 +26,16 @@ def test_a_gate_is_called_after_its_step(state_id: str, name: str) -> None:
 
 def test_what_is_shown_gives_the_digest() -> None:
     """Another attempt, effect, request, prompt or state is another question; the same one is the same."""
-    given: tuple[Any, ...] = ("notes.publish.main", 1, "run/publish", REQUEST, "did it happen?")
-    others = ("notes.publish.i1", 2, "run/publish/1", "cd" * 32, "did it?")
+
+    def made(state_id: str, attempt: int, *unknown: str) -> GateOpened:
+        return unknown_effect_gate(state_id, attempt, EffectUnknownError(*unknown))
+
+    given: tuple[Any, ...] = ("notes.publish.main", 1, "run/publish", "did it happen?", REQUEST, "")
+    others = ("notes.publish.i1", 2, "run/publish/1", "did it?", "cd" * 32, "its result")
     changed: list[tuple[Any, ...]] = [(*given[:at], other, *given[at + 1 :]) for at, other in enumerate(others)]
-    digests = {unknown_effect_gate(*parts).digest for parts in changed}
+    digests = {made(*parts).digest for parts in changed}
     assert len(digests | {GATE.digest}) == len(others) + 1
-    assert unknown_effect_gate(*given) == GATE
+    assert made(*given) == GATE
     assert address(GATE) == f"publish@{GATE.digest[:SHOWN_DIGITS]}"
 
 
@@ -69,6 +75,22 @@ def test_answers_that_do_not_fit(given: dict[str, object], reason: str) -> None:
     with pytest.raises(AnswerError, match=reason) as caught:
         checked_answer(GATE, given)
     assert len(str(caught.value)) < 500
+
+
+def test_a_result_the_step_cannot_do_without_is_asked_for() -> None:
+    """Only if it happened; null counts as given, for the step's type is the judge of what is; the help says whose it is."""
+    with pytest.raises(AnswerError, match=r"field result is missing \(what it gave back: its receipt, as JSON\)"):
+        checked_answer(NEEDY, {"happened": True})
+    assert checked_answer(NEEDY, {"happened": True, "result": 1}) == {"happened": True, "result": 1}
+    assert checked_answer(NEEDY, {"happened": False}) == {"happened": False}
+    assert [field.needed_if for field in NEEDY.fields] == ["", "happened"]
+
+
+def test_an_older_gate_has_fields_that_need_nothing() -> None:
+    """What was recorded before reads as it did, and what needs nothing is written as it was."""
+    data = msgspec.json.encode(GATE)
+    assert b"needed_if" not in data
+    assert msgspec.json.decode(data, type=GateOpened) == GATE
 
 
 @pytest.mark.parametrize("result", [object(), {1: 2}, float("nan"), 2**60, "\ud800", {"a": {1, 2}}])

@@ -190,3 +190,31 @@ def test_the_longest_secret_is_replaced() -> None:
     assert secrets.scrub_text(canonical_json(value).decode()) == f'"{LABEL}"'
     assert len(secrets.scrub_text(base64.encodebytes(value.encode()).decode())) < 30
     assert secrets.scrub_text(value.encode().hex()) == LABEL
+
+
+@pytest.mark.parametrize(
+    ("value", "where"),
+    [
+        ("seen hunter2!", "$"),
+        ({"a": [1, {"b": "hunter2!"}]}, "$.a[1].b"),
+        ({"hunter2!": 1}, "$['hunter2!']"),
+        ({"of": encode_payload(b"\xffhunter2!")}, "$.of"),
+        ([base64.b64encode(b"user:hunter2!").decode()], "$[0]"),
+        ([12, 123456], "$[1]"),
+        ([1234567, True, None, 1.5, "Tru", "hunter2", {}], None),
+    ],
+    ids=range(7),
+)
+def test_a_secret_is_found_where_it_is(value: JsonValue, where: str | None) -> None:
+    """What ``find`` finds is what ``scrub`` would replace; a value without one is searched to its end."""
+    known = KnownSecrets()
+    assert not known
+    assert known.find(value) is None
+    known.add("NUMBER", "123456")
+    known.add("BOOLEAN", "True")
+    known.add("NAME", "hunter2!")
+    assert known
+    found = known.find(value)
+    assert (found and found[0]) == where
+    assert (known.scrub(value) == value) is (where is None)
+    assert found is None or found[1] == ("NUMBER" if where == "$[1]" else "NAME")

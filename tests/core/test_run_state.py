@@ -16,7 +16,8 @@ from durum.core.fold import Attached, fold
 from durum.core.plan import EachRule, PlanNode, PlanShape
 from durum.core.run_state import RunState, StateStatus, begin, hold_items
 from durum.errors import CorruptionError
-from tests.core.handmade import RUN, ZERO
+from tests.core.handmade import ONE, RUN, ZERO, Log
+from tests.core.handmade import shape as line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,10 +36,11 @@ def shape(limit: int | None, *, version: str = "") -> PlanShape:
 class Items:
     """A run of that plan: ``states`` folded from the events so far."""
 
-    def __init__(self, count: int, limit: int | None, *, fail_fast: bool = False) -> None:
+    def __init__(self, count: int, limit: int | None, *, fail_fast: bool = False, failed: bool = False) -> None:
         self.state: RunState = begin(RUN, shape(limit), RunConfig(fail_fast=fail_fast))
         self.add(ev.RunStarted(initial_snapshot_id=ZERO, manifest_id=ZERO, op_id="p", plan_id=ZERO))
         self.enter(HEAD)
+        self.state.failed = HEAD if failed else None
         self.add(ev.PlanExtended(count=count, rule="each", state_id="p.s.each"), HEAD)
         self.complete(HEAD)
 
@@ -126,6 +128,25 @@ def test_when_the_first_failure_ends_the_run_no_held_item_begins() -> None:
     for position in sorted(log.state.doomed):
         log.skip(position, ev.SkipReason.FAIL_FAST)
     assert (log.state.ready, log.state.at_rest) == ([], True)
+
+
+def test_items_counted_after_the_first_failure_do_not_begin() -> None:
+    """Another state failed for good while they were counted: all of them are doomed as they come into being."""
+    fast = (ev.SkipReason.FAIL_FAST, HEAD)
+    assert Items(2, 1, fail_fast=True, failed=True).state.doomed == {MAIN: fast, FIRST: fast, FIRST + 1: fast}
+    assert Items(2, 1, failed=True).state.doomed == {}
+
+
+def test_new_code_dooms_no_state_whose_effect_is_in_doubt() -> None:
+    """It has begun, and its question stands; what the new code adds has not, and does not."""
+    log = Log(line({"bad": "", "send": ""}), RunConfig(fail_fast=True, retry_policy=NO_RETRY))
+    log.enter("send").enter("bad").fail("bad").ask("send", "e")
+    new = line({"bad": "", "send": "", "more": "send"})
+    log.add(ev.CodeChanged(plan_id=ONE, steps=()), attached=Attached(plans={ONE: new}))
+    assert log.state.doomed == {2: (ev.SkipReason.FAIL_FAST, 0)}
+    log.answer("send", happened=True)
+    log.enter("send").complete("send")
+    assert log.status()["send"] == "completed"
 
 
 def test_the_plan_is_extended_once_and_by_who_may() -> None:

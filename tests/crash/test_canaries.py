@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tests.cli.command_line import Ran
 
 TARGET = f"{canaries.__file__}:canaries"
+NAUGHTY = {"canaries.emitting.main", "canaries.returning.main", "canaries.raising.main"}
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn{:02d}.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THs"
 PEM = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqh{:02d}kiG9w0BAQEFAASCBKcw\nggSjAgEAAoIBAQC7+/Xy\n-----END PRIVATE KEY-----"
 FORMATS = (
@@ -108,6 +109,7 @@ class Outcome(NamedTuple):
     """A run that is over: everything it left, and what the receivers got."""
 
     run: Ran
+    events: list[dict[str, Any]]
     left: dict[str, bytes]
     received: dict[int, str]
 
@@ -142,7 +144,7 @@ def outcome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcome]:
     received = server.received | {
         int(file.name.removeprefix("received_")): file.read_text("utf-8") for file in secrets.glob("received_*")
     }
-    yield Outcome(run, left, received)
+    yield Outcome(run, durum("events", run.json["run_id"], "--json").lines, left, received)
     store.close()
 
 
@@ -207,6 +209,22 @@ def test_what_came_back_is_where_the_secrets_are_looked_for(outcome: Outcome) ->
     large = [data for where, data in outcome.left.items() if "artifacts" in where and len(data) > 65536]
     assert len([data for data in large if b"[secret " in data]) >= 4
     assert outcome.run.json["status"] == "failed"
+
+
+def test_a_step_that_read_them_itself_was_refused(outcome: Outcome) -> None:
+    """What it raised is in the record under the names; what it reported and returned is not, and it failed for it."""
+    failed = [line["event"] for line in outcome.events if line["event"]["kind"] == "state.failed"]
+    last = {event["state_id"].split(".")[1]: event["error"]["info"] for event in failed if event["state_id"] in NAUGHTY}
+    assert {step: info["code"] for step, info in last.items()} == {
+        "emitting": "secrets_detected",
+        "returning": "secrets_detected",
+        "raising": "step_raised",
+    }
+    assert last["raising"]["message"].startswith("ConnectionError: [secret CANARY_0] [secret file:")
+    assert [line for line in outcome.events if "itself_" in str(line["event"]) and line["event"] not in failed] == []
+    again = [event["error"]["info"]["message"] for event in failed if event["state_id"].startswith("canaries.canary_")]
+    assert len(again) == 50
+    assert all(message.startswith("again [secret ") for message in again)
 
 
 @pytest.mark.parametrize("number", range(50))

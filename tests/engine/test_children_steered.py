@@ -257,6 +257,50 @@ def test_a_pause_its_child_has_not_heard_of_does_not_outlive_it(pair: tuple[Duru
     (gate,) = other.gates(CHILD)
     other.answer(CHILD, str(gate["gate"]), ANSWERED)
     assert other.resume(RUN, flow)["status"] == "completed"
+    assert [len(rows(other, CHILD, kind)) for kind in ("run.paused", "run.resumed")] == [1, 1]
+
+
+def test_pausing_a_parent_nobody_drives_reaches_its_children(pair: tuple[Durum, Durum]) -> None:
+    """Its process let go, and somebody drives only a child: that one pauses too, by its parent's word, and so does what is below."""
+    one, other = pair
+    slow, stop = Slow(), Stop()
+
+    @slow.flow.step
+    def after(doubled: int) -> int:
+        return doubled
+
+    middle = starting(slow.flow, "middle", result="after")
+    flow = starting(middle, result="end")
+    driven = Driven(lambda: one.start(flow, {"n": 2}, run_id=RUN, stop=stop))
+    assert slow.entered.wait(30)
+    stop.now()
+    slow.free.set()
+    assert driven.ended()["status"] == "interrupted"
+    below = child_of(one, CHILD)
+    slow.entered.clear()
+    slow.free.clear()
+    driven = Driven(lambda: one.resume(below, slow.flow))
+    assert slow.entered.wait(30)
+    other.pause(RUN, actor="ada")
+    until(lambda: bool(rows(other, below, "run.paused")))
+    slow.free.set()
+    assert driven.ended()["status"] == "paused"
+    paused = [rows(other, run_id, "run.paused")[0] for run_id in (RUN, CHILD, below)]
+    assert [event["actor"] for event in paused] == ["ada", f"run {RUN}", f"run {CHILD}"]
+    assert paused[-1]["reason"] == "its parent was paused"
+    assert other.resume(RUN, flow)["status"] == "completed"
+    assert set(statuses(other).values()) == {"completed"}
+
+
+def test_a_child_resumed_alone_hears_of_its_parents_pause_once(pair: tuple[Durum, Durum]) -> None:
+    """Whatever else a paused parent is told later, what somebody let go on goes on."""
+    one, other = pair
+    kid = asking()
+    one.start(starting(kid), {"n": 2}, run_id=RUN)
+    other.pause(RUN)
+    assert other.resume(CHILD, kid)["paused"] is None
+    other.pause(RUN)
+    assert len(rows(other, CHILD, "run.paused")) == 1
 
 
 def test_a_pause_older_than_the_word_to_go_on_is_over_with_it() -> None:

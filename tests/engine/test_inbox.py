@@ -17,7 +17,7 @@ from durum.stores.memory import MemoryBackend, MemoryStore
 from durum.testing.faulty import Fault, FaultyStore, failing
 from tests.engine.crashes import RUN, opened
 from tests.engine.doubles import Scripted, counting
-from tests.engine.questions import AGAIN, BUSY, acting, asked, told
+from tests.engine.questions import AGAIN, BUSY, acting, answered, asked, told
 from tests.engine.runs import Ran
 
 if TYPE_CHECKING:
@@ -153,6 +153,46 @@ def test_an_answer_that_does_not_fit_its_gate_is_none(payload: str) -> None:
     again = ran.resume().sound()
     assert (asked(again)["gate"], len(fake.seen)) == (asked(ran)["gate"], 1)
     assert again.events("effect.settled") == []
+
+
+@pytest.mark.parametrize("beside", [0, 3_500, 4_060, 4_100, 16_300, 40_000])
+@pytest.mark.parametrize("character", ["x", "\x1b", "\n", "ü"])
+def test_an_answer_of_long_texts_is_recorded_whole(beside: int, character: str) -> None:
+    """The longest reason, a result of any length, whatever their characters take in JSON: both events, or neither."""
+    backend, fake = MemoryBackend(), counting([BUSY])
+    flow = acting("long", fake)
+
+    @flow.step(effects="apply_side_effect", retry=AGAIN)
+    async def act(io: Io) -> Any:
+        return await io.call("fake", {}, read=False)
+
+    ran = start(backend, flow)
+    result = {"text": "x" * beside}
+    given = {"happened": True, "result": result}
+    ran.service.answer(RUN, str(asked(ran)["gate"]), given, actor="é" * 256, reason=character * 4_000)
+    answers = [row["event"]["kind"] for row in ran.events("gate.answered", "effect.settled")]
+    assert (answers, backend.runs[RUN].inbox) == (["gate.answered", "effect.settled"], {})
+    again = ran.resume().sound()
+    assert (again.status, again.context["act"], len(fake.seen)) == ("completed", result, 1)
+
+
+def test_an_answer_that_fits_no_event_leaves_the_question_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were an event ever shorter than the longest answer: not one of its two events is recorded, and another answer counts."""
+    backend, fake = MemoryBackend(), counting([BUSY])
+    flow = acting("unfit", fake)
+
+    @flow.step(effects="apply_side_effect", retry=AGAIN)
+    async def act(io: Io) -> Any:
+        return await io.call("fake", {}, read=False)
+
+    ran = start(backend, flow)
+    (gate,) = [row["event"] for row in ran.events("gate.opened")]
+    monkeypatch.setattr(recorder, "INLINE_EVENT_BYTES", 8_000)
+    told(backend, RUN, "answer", Answer("act", gate["digest"], {"happened": True, "result": 1}, "eve", "\x1b" * 4_000))
+    again = ran.resume().sound()
+    assert asked(again)["gate"] == asked(ran)["gate"]
+    assert again.events("effect.settled", "gate.answered") == []
+    assert answered(again, happened=True, result=2).sound().context["act"] == 2
 
 
 def test_looking_for_messages_survives_a_store_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:

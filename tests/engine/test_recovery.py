@@ -216,6 +216,42 @@ def test_a_failed_branch_stays_failed_under_new_code() -> None:
         assert again.sound().statuses() == {"bad": "failed", "below": "skipped", "beside": beside}
 
 
+@pytest.mark.parametrize("merge", ["sum", "append", lambda old, new: [*(old or []), *new]], ids=["sum", "append", "own"])
+def test_a_merge_new_code_brings_joins_what_it_lets_meet(merge: Any) -> None:
+    """The key was not written yet, the run goes on under the new plan: it, verifying and replaying all join it alike."""
+
+    def flow_of(*writers: str) -> Workflow:
+        flow = Workflow("merging")
+        if len(writers) > 1:
+            flow.key("total", merge=merge)
+        flow.step(name="first")(lambda: 1)
+        for writer in writers:
+            flow.step(name=writer, writes="total")(lambda first: first if merge == "sum" else [first])
+        flow.step(name="end", after=list(writers))(lambda total: total)
+        return flow
+
+    backend, ran = started(flow_of("one"))
+    again = resumed(backend, seq_of(ran, "state.completed", "first"), flow_of("one", "two")).sound()
+    assert (again.status, again.context["end"]) == ("completed", 2 if merge == "sum" else [1, 1])
+    assert len(again.events("code.changed")) == 1
+
+
+def test_a_merge_for_a_key_nobody_has_written_is_a_change_of_the_code() -> None:
+    """No step differs, but the plan the run goes on with is the one on record; without it replay would find another merge."""
+
+    def flow_of(*, merged: bool) -> Workflow:
+        flow = two_steps(plain, writes="total")
+        if merged:
+            flow.key("total", merge="sum")
+        return flow
+
+    backend, ran = started(flow_of(merged=False))
+    events = seq_of(ran, "state.completed", "first")
+    again = resumed(backend, events, flow_of(merged=True)).sound()
+    assert (again.context["total"], len(again.events("code.changed"))) == (2, 1)
+    assert resumed(backend, events, flow_of(merged=False)).sound().events("code.changed") == []
+
+
 def test_a_wait_for_a_retry_survives_new_code() -> None:
     """The moment stays, the step runs in its new form."""
     retry = Retry(attempts=2, backoff="fixed", delay=timedelta(seconds=7), jitter=0)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from durum.engine.secret_values import MAX_SECRET_BYTES, secret_value
-from durum.errors import TransportError
+from durum.engine.secret_values import MAX_SECRET_BYTES, Secret, secret_value, with_references
+from durum.errors import ConfigError, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,3 +106,70 @@ def test_a_secret_too_short_to_be_blanked_out_is_refused(monkeypatch: pytest.Mon
     """Three letters stand everywhere: they could be neither kept out of the record nor told from the rest of it."""
     monkeypatch.setenv("DURUM_TEST_TOKEN", "abc")
     assert "is shorter than 4 characters; one that short cannot be blanked out" in refusal("DURUM_TEST_TOKEN")
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        str,
+        "{}".format,
+        lambda secret: f"Bearer {secret}",
+        lambda secret: f"{secret:>20}",
+        lambda secret: f"{secret!s}",
+        lambda secret: "%s" % secret,  # noqa: UP031 - what people write
+        lambda secret: "%(a)s" % {"a": secret},  # noqa: UP031
+        lambda secret: "Bearer " + secret,
+        lambda secret: secret + "!",
+        print,
+    ],
+    ids=range(10),
+)
+def test_a_reference_never_passes_for_text(use: Callable[[Any], object]) -> None:
+    """It would be its name, which the receiver would take for the value; what to do is said instead."""
+    with pytest.raises(ConfigError, match=r"a Secret may stand in env=, in headers= .* Secret\('NAME'\) has no text"):
+        use(Secret("NAME"))
+
+
+@pytest.mark.parametrize("use", ["".join, len, list, bytes, os.fspath, open], ids=range(6))
+def test_where_a_text_is_asked_for_there_is_none(use: Any) -> None:
+    """Python says so itself; nothing takes the name for a text, a path or a list of letters."""
+    with pytest.raises(TypeError):
+        use([Secret("NAME")] if use == "".join else Secret("NAME"))
+
+
+def test_a_reference_says_where_its_secret_is() -> None:
+    """As a request carries it, to whoever debugs, and to code that compares."""
+    secret = Secret("file:/run/secrets/token")
+    assert secret.reference() == {"$secret": "file:/run/secrets/token"}
+    assert secret.reference("Bearer ") == {"$secret": "file:/run/secrets/token", "prefix": "Bearer "}
+    assert repr(secret) == "Secret('file:/run/secrets/token')"
+    assert {secret, Secret("file:/run/secrets/token"), Secret("OTHER")} == {secret, Secret("OTHER")}
+    assert secret != "file:/run/secrets/token"
+    assert copy.deepcopy([secret]) == [secret]
+    assert bool(secret)
+
+
+@pytest.mark.parametrize("name", ["", None, 5, Secret("NAME"), b"NAME"])
+def test_a_reference_is_made_of_a_name(name: Any) -> None:
+    """An empty one, and anything that is no text, is refused where it is written."""
+    with pytest.raises(ConfigError, match="is made of the name of an environment variable"):
+        Secret(name)
+
+
+def test_a_request_gets_the_reference_in_place_of_each_secret() -> None:
+    """Wherever it stands; the step's own objects stay as they are, and what no JSON can hold is left to be refused."""
+    request = {"a": Secret("A"), "b": [1, {"c": (Secret("B"), "x")}]}
+    assert with_references(request) == {"a": {"$secret": "A"}, "b": [1, {"c": [{"$secret": "B"}, "x"]}]}
+    assert request["a"] == Secret("A")
+    doubled: Any = [Secret("A")]
+    for _ in range(64):
+        doubled = [doubled, doubled]
+    left, right = with_references(doubled)
+    assert left is right
+    endless: list[Any] = []
+    endless.append(endless)
+    assert with_references(endless)[0] is endless
+    deep: Any = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert with_references(deep) is deep

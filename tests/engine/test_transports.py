@@ -114,7 +114,7 @@ def test_a_secret_of_one_call_is_gone_from_the_answer_of_the_next(tmp_path: Path
 
     @flow.step
     async def step(io: Io) -> Any:
-        reference: JsonObject = {"secret": Secret(f"file:{token}")}
+        reference: JsonObject = {"secret": f"file:{token}"}
         return [await io.call("fake", reference), await io.call("fake", {**reference, "n": 2}), await io.call("fake", {"n": 3})]
 
     token.write_text("first-value\n")

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import durum
-from durum import RunConfig
+from durum import RunConfig, StepError, Workflow
 from durum.core.config import FixedBackoff, RetryPolicy
+from tests.engine.runs import run
 from tests.history.edits import ALTERING, KEEPING, SOURCE, Edit
 
 if TYPE_CHECKING:
@@ -159,3 +160,43 @@ def test_an_event_that_only_python_takes_for_the_same_diverges(before: object, n
     assert found is not None
     assert found.what == "events"
     assert found.diff
+
+
+def told(recorded: str, now: str) -> bool:
+    """Tell whether replay takes what a step raises now for what the record says it raised."""
+    flow = Workflow("telling")
+    said = [recorded, now]
+
+    @flow.step
+    def step() -> None:
+        raise StepError(said.pop(0))
+
+    ran = run(flow)
+    divergence = ran.service.replay(ran.id, "reproduce", flow).divergence
+    assert divergence is None or divergence.what == "outcome"
+    return divergence is None
+
+
+@pytest.mark.parametrize(
+    ("recorded", "now", "same"),
+    [
+        ("no [secret A] here", "no value here", True),
+        ("no [secret A] here", "no [secret A] here", True),
+        ("[secret A] and [secret file:/b] end", "1 and 2 and 3 end", True),
+        ("[secret A][secret B]", "", True),
+        ("no [secret A] here", "no value there", False),
+        ("no [secret A] here", "na value here", False),
+        ("a [secret A] b [secret B] c", "a 1 2 c", False),
+        ("ab[secret A]ba", "aba", False),
+        ("no [secret] here", "no value here", False),
+        ("no value here", "no [secret A] here", False),
+        ("x" * 3990 + "[secret NAME]", "x" * 3990 + "value", True),
+        ("x" * 3995 + "[secret NAME]", "x" * 3995 + "value", True),
+        ("[secret A]" + "x" * 5000, "y" + "x" * 5000, True),
+        ("[secret A] b [secret B]" + "x" * 5000, "1 c 2" + "x" * 5000, False),
+    ],
+    ids=range(14),
+)
+def test_where_a_message_names_a_secret_replay_goes_by_the_text_around(recorded: str, now: str, same: bool) -> None:  # noqa: FBT001
+    """The value is not there to be replaced, and all else counts, but for the end of a text that was cut."""
+    assert told(recorded, now) is same

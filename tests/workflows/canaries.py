@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -119,7 +120,7 @@ async def asked(io: Io, number: int) -> str:
         script = f'printf %s "$TOKEN" > "$FOLDER/received_{number}"; {EXEC[mode]}'
         result: ExecResult = await io.exec(["sh", "-c", script], env={"TOKEN": secret, "FOLDER": str(FOLDER)})
         return f"{result.stdout} {result.stderr} {result.stdout_bytes!r}"
-    return json.dumps(await io.call("own", {"secret": str(secret), "mode": mode, "number": number}))
+    return json.dumps(await io.call("own", {"secret": name_of(number), "mode": mode, "number": number}))
 
 
 async def said(io: Io, number: int) -> str:
@@ -146,7 +147,9 @@ def make(number: int) -> None:
         except ValueError as error:
             log.exception("it failed")
             if await io.call("tries", {"number": number}, keep="attempt") == 1:
-                raise StepError(f"again {shown}", retryable=True, details={"answer": shown[:4000]}) from error
+                itself = own_reading(number)
+                details = {"answer": shown[:4000], "itself": [itself], itself: 1}
+                raise StepError(f"again {itself} {shown}", retryable=True, details=details) from error
         return [shown, answer]
 
 
@@ -154,7 +157,35 @@ for index in range(len(CASES)):
     make(index)
 
 
-@canaries.step(after=[f"canary_{number}" for number in range(len(CASES))])
+ALL = [f"canary_{number}" for number in range(len(CASES))]
+
+
+@canaries.step(after=ALL)
+async def emitting(io: Io) -> str:
+    """Report what it read itself, one by one, and go on whatever is said of it."""
+    for number in range(len(CASES)):
+        with contextlib.suppress(Exception):
+            io.emit(f"itself_{number}", {"read": own_reading(number)})
+        with contextlib.suppress(Exception):
+            await io.record_value(f"itself_{number}", own_reading(number))
+        with contextlib.suppress(Exception):
+            await io.call("tries", {"number": f"itself {own_reading(number)}"})
+    return "went on"
+
+
+@canaries.step(after=ALL)
+async def returning() -> list[str]:
+    """Return what it read itself."""
+    return [own_reading(number) for number in range(len(CASES))]
+
+
+@canaries.step(after=ALL)
+async def raising() -> None:
+    """Fail with what it read itself."""
+    raise ConnectionError(" ".join(own_reading(number) for number in range(len(CASES))))
+
+
+@canaries.step(after=ALL)
 async def last(io: Io) -> None:
     """Fail for good with what every step that failed before might have said."""
     answers = [await said(io, number) for number in range(0, len(CASES), 7)]

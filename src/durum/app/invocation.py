@@ -16,7 +16,9 @@ from durum.core.manifest import BuildProvenance, Parent, RunManifest
 from durum.core.plan import ExecutionPlan, shape_bytes
 from durum.core.secrets import refuse_secrets
 from durum.engine.engine import StartRun
+from durum.errors import ConfigError
 from durum.workflow.authoring import Workflow
+from durum.workflow.options import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,10 +48,14 @@ def invocation(
 
     Raises:
         InvalidInputError, SecretsDetectedError, TargetError, WorkflowDefinitionError, PlanValidationError.
+        ConfigError: a tag to skip is none of the plan's, or the event profile is misspelt.
     """
     workflow, plan = resolve(code)
+    config = config or RunConfig()
+    config.check_profile()
+    _check_tags(plan, config.skip_tags)
     context = _plain_context(inputs or {}) if workflow is None else workflow.parse_inputs(inputs or {}, texts=texts)
-    return Invocation(workflow, plan, context, config or RunConfig(), tuple(sorted(inputs or ())))
+    return Invocation(workflow, plan, context, config, tuple(sorted(inputs or ())))
 
 
 def start_run(run_id: str, asked: Invocation) -> StartRun:
@@ -96,6 +102,18 @@ def _manifest(asked: Invocation, build: BuildProvenance, parent: Parent | msgspe
         given=asked.given,
         parent=parent,
     )
+
+
+def _check_tags(plan: ExecutionPlan, skip_tags: tuple[str, ...]) -> None:
+    """Refuse a tag that would skip nothing."""
+    nodes = plan.shape.nodes
+    bodies = (node for head in nodes if head.each is not None for node in head.each.body)
+    known = sorted({tag for node in (*nodes, *bodies) for tag in node.meta.tags})
+    for tag in skip_tags:
+        if tag not in known:
+            those = f"its tags are {', '.join(known)}" if known else "its steps have no tags"
+            hint = did_you_mean(tag, known)
+            raise ConfigError(f"no step of {plan.op_id} has the tag {tag!r} that is to be skipped; {those}{hint}")
 
 
 def _plain_context(values: Mapping[str, object]) -> JsonObject:

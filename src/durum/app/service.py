@@ -14,7 +14,7 @@ from durum.app.invocation import Invocation, child_code, invocation, start_run
 from durum.app.invocation_key import check_key, refuse_other_body, run_id_of, start_once
 from durum.app.lookup import find_run
 from durum.app.run_code import Code, code_of
-from durum.app.steering import Steering, actor_or_user
+from durum.app.steering import Steering, actor_or_user, check_texts
 from durum.app.targets import load_target
 from durum.core.ids import ArtifactId, RunId
 from durum.core.replay import Divergence
@@ -135,9 +135,11 @@ class Durum:
         run = self._load(run_id)
         if run.state.over:
             return self.show(run.state.run_id)
+        actor = actor_or_user(actor)
+        check_texts(actor)
         workflow, plan = code_of(run, code, "resume")
         engine = self._engine(workflow, watcher, stop)
-        wait(engine.resume(run.state.run_id, plan, actor_or_user(actor)))
+        wait(engine.resume(run.state.run_id, plan, actor))
         return self.show(run.state.run_id)
 
     def _engine(self, workflow: Workflow | None, watcher: Watcher | None, stop: Stop | None) -> Engine:
@@ -207,11 +209,14 @@ class Durum:
 
     async def _summary(self, run_id: str) -> JsonObject:
         run = await load_run(self._store, self._reader, run_id)
-        head = await self._store.head(run_id)
-        alive = head is not None and head.owner is not None and await self._store.is_alive(head.owner)
+        alive = await self._is_driven(run_id)
         rests = views.rests_on_children(run.state) and not alive
         below = [await self._status(child) for child in run.state.children] if rests else []
         return views.summary(run, owner_alive=alive, below=below)
+
+    async def _is_driven(self, run_id: str) -> bool:
+        head = await self._store.head(run_id)
+        return head is not None and head.owner is not None and await self._store.is_alive(head.owner)
 
     async def _status(self, run_id: str) -> str:
         try:
@@ -221,7 +226,8 @@ class Durum:
 
     def states(self, run_id: str) -> list[JsonObject]:
         """Return every state of a run."""
-        return views.states(self._load(run_id))
+        run = self._load(run_id)
+        return views.states(run, owner_alive=wait(self._is_driven(run.state.run_id)))
 
     def events(self, run_id: str, from_seq: int = 1) -> list[JsonObject]:
         """Return a run's envelopes from ``from_seq`` on."""
@@ -274,7 +280,7 @@ class Durum:
         except (InvalidIdError, NotFoundError):
             return graph_of(run_or_target)
         run = self._load(run_id)
-        return views.graph(run.state.plan, run.state)
+        return views.graph(run.state.plan, run.state, owner_alive=wait(self._is_driven(run_id)))
 
     # --- evidence ---------------------------------------------------------------------------------------------------
 

@@ -70,7 +70,7 @@ class Steering:
         gate = find_gate(state, typed)
         answer = checked_answer(gate, given)
         _check_result(state, gate, answer)
-        _check_texts(actor, reason)
+        check_texts(actor, reason)
         content = Answer(gate=gate.gate, digest=gate.digest, answer=answer, actor=actor, reason=reason)
         letter = message(run_id, "answer", content, f"gate:{gate.gate}@{gate.digest}")
         if not await deliver(self._store, self._clock, letter):
@@ -79,7 +79,7 @@ class Steering:
     async def steer(self, run_id: str, word: str, actor: str, reason: str) -> None:
         """Cancel or pause a run."""
         await self._open(run_id)
-        _check_texts(actor, reason)
+        check_texts(actor, reason)
         await deliver(self._store, self._clock, message(run_id, word, Steer(actor=actor, reason=reason)))
 
     async def _open(self, run_id: str) -> RunState:
@@ -100,7 +100,8 @@ def _check_result(state: RunState, gate: GateOpened, answer: JsonObject) -> None
                 raise AnswerError(gate.gate, f"its result does not fit: {error}") from error
 
 
-def _check_texts(actor: str, reason: str) -> None:
+def check_texts(actor: str, reason: str = "") -> None:
+    """Refuse what is too long for an event, or holds a secret."""
     for name, text, longest in (("actor", actor, _LONGEST_ACTOR), ("reason", reason, _LONGEST_REASON)):
         if len(text) > longest:
             raise ConfigError(f"the {name} has {len(text):,} characters, but may have {longest:,}; shorten it")

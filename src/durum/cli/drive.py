@@ -107,7 +107,8 @@ def resume(
     from durum.cli.signals import Signals
 
     def go(driving: _Drive) -> JsonObject:
-        return driving.service.resume(run, with_, actor=as_, watcher=driving.watcher, stop=driving.signals.stop)
+        driving.resumed = str(driving.service.show(run)["run_id"])
+        return driving.service.resume(driving.resumed, with_, actor=as_, watcher=driving.watcher, stop=driving.signals.stop)
 
     with Signals(session.streams) as signals, session.open() as service:
         return _Drive(session, service, signals, with_).drive(go)
@@ -121,7 +122,8 @@ class _Drive:
 
         self.service = service
         self.signals = signals
-        self.watcher = Watcher(self._event, self._message)
+        self.resumed = ""  # a run whose own first event may come after those of its child runs
+        self.watcher = Watcher(self._event, self._message, self._child)
         self._session = session
         self._target = target
         self._progress = progress_for(session.streams, plain=session.json)
@@ -171,6 +173,12 @@ class _Drive:
         elif envelope.event.kind == "plan.extended":
             self._progress.grow(self.service.states(envelope.run_id))
         self._progress.event(envelope)
+
+    def _child(self, envelope: Envelope) -> None:
+        if self._run_id is None:
+            self._announce(self.resumed)
+        run_id = self._run_id or self.resumed
+        self._progress.child(envelope, run_id, self._session.command("gates", run_id))
 
     def _message(self, state_id: str, text: str) -> None:
         self._progress.message(state_id, text)

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from durum.cli.render import width_of
 from durum.cli.words import count, failure_text, number_in, one_line, span, state_name, step_name, time_of_day
+from durum.core.failure import ORPHAN_ATTEMPT_RECOVERED
 from durum.core.gates import SHOWN_DIGITS
 
 if TYPE_CHECKING:
@@ -60,10 +61,18 @@ class EventLines:
             (time_of_day(number_in(envelope["ts_millis"])) + "  ", "dim"),
             (kind.ljust(17), _STYLES.get(kind, "")),
             state.ljust(self._width) + "  ",
-            one_line(_DETAILS.get(kind, _anything)(event)),
+            one_line(_detail(kind, event, envelope)),
         )
         text.truncate(width_of(streams), overflow="ellipsis")
         return text
+
+
+def _detail(kind: str, event: JsonObject, envelope: JsonObject) -> str:
+    error = event.get("error")
+    info = error["info"] if kind == "state.failed" and isinstance(error, dict) else None
+    if isinstance(info, dict) and info["code"] == ORPHAN_ATTEMPT_RECOVERED:
+        return f"attempt {number_in(envelope['attempt']) + 1} was interrupted"
+    return _DETAILS.get(kind, _anything)(event)
 
 
 def _json(value: JsonValue) -> str:

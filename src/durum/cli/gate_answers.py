@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from durum.cli.words import step_name, visible
-from durum.core.canonical import decode_json, parse_json
+from durum.cli.gate_words import asked, reason_text, step_text
+from durum.cli.words import visible
+from durum.core.canonical import parse_json
 from durum.errors import AnswerError, CanonicalJsonError
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 _SHORTEST_DIGEST = 8
 _BOOLEANS = {"true": True, "false": False}
+_LETTERS = {"y": "true", "n": "false"}
+_RESULT_OF = {"result": "happened"}  # what did not happen has none
 
 
 def find_gate(service: Durum, run: str, typed: str) -> JsonObject | None:
@@ -71,27 +74,74 @@ def _value(gate: JsonObject, name: str, kind: str, text: str) -> object:
         raise AnswerError(_name(gate), f"field {name} is no JSON ({error.reason}); {hint}") from None
 
 
-def confirmed(session: Session, service: Durum, gate: JsonObject, given: Mapping[str, str]) -> bool:
-    """Show a gate whole and ask whether it is to be answered so; only ``y`` is yes."""
+def asks_for_it(session: Session, service: Durum, gate: JsonObject, given: Mapping[str, str]) -> dict[str, str] | None:
+    """Show a gate whole, ask for its fields unless some were given, and whether that is the answer; None if it is not."""
+    (gate,) = asked(service, [gate])
+    _show(session, gate)
+    answers = dict(given) if given else _asked_for(session, gate)
+    if answers is None:
+        return None
+    values = fields_of(gate, answers)
+    missing = [str(field["name"]) for field in _fields(gate) if field["name"] not in values and _is_needed(field, values)]
+    if missing:
+        raise AnswerError(_name(gate), f"field {missing[0]} is missing; give --field {missing[0]}=VALUE")
+    answer = " ".join(f"{name}={visible(text)}" for name, text in answers.items())
+    return answers if session.streams.ask(f"answer it with {answer}? type y for yes: ") == "y" else None
+
+
+def _show(session: Session, gate: JsonObject) -> None:
     from durum.cli.render import facts_of, rendered
 
     lines = [
+        ("step", step_text(gate)),
+        ("request", _pretty({name: gate[name] for name in ("namespace", "request") if name in gate})),
+        ("asks", reason_text(gate["prompt"], gate["subject"])),
+        *((f"field {field['name']}", f"{field['type']}, {_when(field)}: {field['help']}") for field in _fields(gate)),
         ("run", str(gate["run_id"])),
-        ("step", step_name(gate["state_id"])),
-        ("asks", str(gate["prompt"])),
         ("effect", str(gate["subject"])),
-        ("request", _pretty(decode_json(service.artifact(str(gate["request_id"]))))),
     ]
-    for field in _fields(gate):
-        needed = "needed" if field["required"] else "may be left out"
-        lines.append((f"field {field['name']}", f"{field['type']}, {needed}: {field['help']}"))
     session.streams.note(rendered(session.streams, *facts_of((str(gate["gate"]), "bold"), lines)))
-    fields_of(gate, given)
-    missing = [str(field["name"]) for field in _fields(gate) if field["required"] and field["name"] not in given]
-    if missing:
-        raise AnswerError(_name(gate), f"field {missing[0]} is missing; give --field {missing[0]}=VALUE")
-    answer = " ".join(f"{name}={visible(text)}" for name, text in given.items())
-    return session.streams.ask(f"answer it with {answer}? type y for yes: ") == "y"
+
+
+def _when(field: JsonObject) -> str:
+    if field["required"]:
+        return "needed"
+    return f"needed if {field['needed_if']}=true" if field.get("needed_if") else "may be left out"
+
+
+def _asked_for(session: Session, gate: JsonObject) -> dict[str, str] | None:
+    """Ask for the fields of a gate one by one; None if one that is needed is left out."""
+    answers: dict[str, str] = {}
+    for field in _fields(gate):
+        values = fields_of(gate, answers)
+        if values.get(str(field.get("needed_if") or _RESULT_OF.get(str(field["name"])))) is False:
+            continue
+        needed = _is_needed(field, values)
+        text = _typed(session, gate, field, needed=needed)
+        if text:
+            answers[str(field["name"])] = text
+        elif needed:
+            return None
+    return answers
+
+
+def _is_needed(field: JsonObject, values: Mapping[str, object]) -> bool:
+    return bool(field["required"]) or values.get(str(field.get("needed_if"))) is True
+
+
+def _typed(session: Session, gate: JsonObject, field: JsonObject, *, needed: bool) -> str:
+    """Return what a person types for a field, once that is of its type; nothing if they type nothing."""
+    name, empty = str(field["name"]), "answers nothing" if needed else "leaves it out"
+    kind = "y or n" if field["type"] == "boolean" else str(field["type"])
+    while text := session.streams.ask(f"{name}: {field['help']} ({kind}; empty {empty}): "):
+        text = _LETTERS.get(text, text) if field["type"] == "boolean" else text
+        try:
+            fields_of(gate, {name: text})
+        except AnswerError as error:
+            session.streams.note(str(error))
+        else:
+            return text
+    return ""
 
 
 def _pretty(value: JsonValue) -> str:

@@ -142,7 +142,18 @@ class Folded(NamedTuple):
         return ", ".join((count(len(items), "item"), *parts))
 
 
-_WORST_FIRST = ("failed", "awaiting_answer", "cancelled", "running", "retrying", "ready", "pending", "completed", "skipped")
+_WORST_FIRST = (
+    "failed",
+    "awaiting_answer",
+    "cancelled",
+    "interrupted",
+    "running",
+    "retrying",
+    "ready",
+    "pending",
+    "completed",
+    "skipped",
+)
 
 
 def folded(rows: Sequence[JsonObject]) -> list[JsonObject | Folded]:

@@ -99,6 +99,12 @@ class Live:
         if told is not None and told.kind not in self._quiet:
             self._say(told)
 
+    def child(self, envelope: ev.Envelope, root_id: str, look: str) -> None:
+        """Write a durable event of a run below, if it says something."""
+        told = self._teller.tell_child(envelope, root_id, look)
+        if told is not None:
+            self._say(told)
+
     def _put(self, state: str, row: _Row) -> None:
         if self._teller.folds(state) is None:
             self._rows[state] = row

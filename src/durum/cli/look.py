@@ -25,6 +25,8 @@ RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The run's id, o
 _POLL_SECONDS = 0.2
 _PATIENCE = 50  # polls in a row
 _LARGEST_AS_JSON = 64 * 1024 * 1024
+_LARGEST_SHOWN = 1024 * 1024
+_LOOKED_AT = 8 * 1024  # bytes that tell text from other data
 
 
 @verb
@@ -137,7 +139,10 @@ def artifact(session: Session, artifact_id: Annotated[str, typer.Argument(metava
     """Write an artifact's bytes to stdout."""
     if not session.json:
         with session.open() as service:
-            service.write_artifact(artifact_id, session.streams.raw)
+            if session.streams.data_is_terminal:
+                session.streams.raw(_text(service, artifact_id, session.command("artifact", artifact_id)))
+            else:
+                service.write_artifact(artifact_id, session.streams.raw)
         return ExitCode.OK
     with session.open() as service:
         data = _whole(service, artifact_id)
@@ -151,7 +156,27 @@ def artifact(session: Session, artifact_id: Annotated[str, typer.Argument(metava
     return ExitCode.OK
 
 
-def _whole(service: Durum, artifact_id: str) -> bytes:
+def _text(service: Durum, artifact_id: str, command: str) -> bytes:
+    """Return an artifact that a terminal can show; others would garble it or scroll by."""
+    from codecs import getincrementaldecoder
+
+    from durum.errors import ConfigError
+
+    data = _whole(service, artifact_id, _LARGEST_SHOWN, f"write it to a file: {command} > file")
+    head = data[:_LOOKED_AT]
+    try:
+        getincrementaldecoder("utf-8")().decode(head, final=len(data) == len(head))
+        binary = b"\0" in head
+    except UnicodeDecodeError:
+        binary = True
+    if binary:
+        raise ConfigError(f"this artifact is no text; write it to a file: {command} > file")
+    return data
+
+
+def _whole(
+    service: Durum, artifact_id: str, most: int = _LARGEST_AS_JSON, instead: str = "write it as it is: leave out --json"
+) -> bytes:
     """Return an artifact's bytes; as JSON they stand in memory several times over."""
     from durum.errors import ConfigError
 
@@ -159,8 +184,8 @@ def _whole(service: Durum, artifact_id: str) -> bytes:
 
     def take(chunk: bytes) -> None:
         data.extend(chunk)
-        if len(data) > _LARGEST_AS_JSON:
-            raise ConfigError(f"this artifact is longer than {_LARGEST_AS_JSON >> 20} MiB; write it as it is: leave out --json")
+        if len(data) > most:
+            raise ConfigError(f"this artifact is longer than {most >> 20} MiB; {instead}")
 
     service.write_artifact(artifact_id, take)
     return bytes(data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from durum.cli.gate_words import asked, gate_text
 from durum.cli.words import one_line
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def _answers(session: Session, gate: JsonObject) -> list[tuple[str, str]]:
     if gate["kind"] != "unknown_effect":
         return []
     words = ("answer", str(gate["run_id"]), str(gate["gate"]), "--field")
-    needed = [field["name"] for field in _objects(gate["fields"]) if field.get("needed_if")]
+    needed = [field["name"] for field in _objects(gate.get("fields")) if field.get("needed_if")]
     more = [word for name in needed for word in ("--field", f"{name}=JSON")]  # a blank to fill
     return [
         ("it happened", session.command(*words, "happened=true", *more)),
@@ -91,9 +92,9 @@ class NextSteps:
 
     def __init__(self, session: Session, service: Durum, summary: JsonObject, target: str | None = None) -> None:
         self._session = session
-        self._service = service
         self._summary = summary
         self.gates = gates_below(service, summary)
+        self.shown = asked(service, self.gates[:_MOST_GATES])
         root = root_of(service, summary)
         self.driven = bool(root["driven"])
         self.over = is_over(root)
@@ -102,9 +103,8 @@ class NextSteps:
     def lines(self) -> list[tuple[str, str]]:
         """Return labelled lines: what the run waits for, and the commands to type."""
         lines = [("waits for", text) for text in self._paused()]
-        shown = self.gates[:_MOST_GATES]
-        for gate, answers in zip(shown, answer_commands(self._session, shown), strict=True):
-            lines += [("waits for", f"{gate['gate']}: {one_line(str(gate['prompt']))}"), *answers]
+        for gate, answers in zip(self.shown, answer_commands(self._session, self.shown), strict=True):
+            lines += [("waits for", gate_text(gate)), *answers]
         if len(self.gates) > _MOST_GATES:
             lines.append(("and more", self._session.command("gates", str(self._summary["run_id"]))))
         return [*lines, self._way_on()]

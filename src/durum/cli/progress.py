@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 
+from durum.cli.gate_words import reason_text
 from durum.cli.items import Tallies
 from durum.cli.words import SKIPPED, attempt_of, count, failure_text, number_in, one_line, span, step_name
 from durum.core import events as ev
+from durum.core.failure import ORPHAN_ATTEMPT_RECOVERED
+from durum.engine.attempts import child_run_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,9 +20,8 @@ if TYPE_CHECKING:
     from durum.core.canonical import JsonObject
     from durum.core.failure import StateError
 
-_RECOVERED = "orphan_attempt_recovered"  # such a failure is never the state's last
 _CANCELLED = "run_cancelled"
-_ASKS = "effect_unknown"  # nor is this one, and the gate that opens with it says the rest
+_ASKS = "effect_unknown"  # never the state's last failure, and the gate that opens with it says the rest
 _COUNTS, _SPAWNS = ".each", ".spawn"  # what the states are called that count items and start child runs: no news by themselves
 
 _STEERED: dict[type[ev.Event], str] = {ev.RunPaused: "paused", ev.CancelRequested: "cancelled", ev.RunResumed: "resumed"}
@@ -36,6 +38,9 @@ class Progress(Protocol):
 
     def event(self, envelope: ev.Envelope) -> None:
         """Take a durable event."""
+
+    def child(self, envelope: ev.Envelope, root_id: str, look: str) -> None:
+        """Take a durable event of a run below; ``look`` is the command that shows what waits for an answer."""
 
     def message(self, state_id: str, text: str) -> None:
         """Take a line of progress from a step."""
@@ -59,7 +64,7 @@ class Teller:
         self.tallies = Tallies()
         self._most: dict[str, int] = {}
         self._begun: dict[str, int] = {}
-        self._children: dict[str, str] = {}
+        self._children: dict[str, str] = {}  # child run -> step that waits for it
 
     def take(self, states: Sequence[JsonObject]) -> None:
         """Take the names of states and how many attempts each has."""
@@ -124,10 +129,12 @@ class Teller:
         info, attempt = event.error.info, envelope.attempt or 0
         if info.code == _ASKS:
             return None
+        if info.code == ORPHAN_ATTEMPT_RECOVERED:  # never the state's last
+            return Told("tried", self.name(event.state_id), f"attempt {attempt + 1} was interrupted")
         if info.code == _CANCELLED:
             return Told("cancelled", self.name(event.state_id), "cancelled")
         which = f"{self.attempt(event.state_id, attempt)} " if info.retryable else ""
-        again = info.code == _RECOVERED or (info.retryable and attempt + 1 < self._most.get(event.state_id, 0))
+        again = info.retryable and attempt + 1 < self._most.get(event.state_id, 0)
         text = f"{which}failed: {failure_text(_as_json(event.error))}"
         return Told("tried" if again else "failed", self.name(event.state_id), text)
 
@@ -147,7 +154,8 @@ class Teller:
 
     def _opened(self, envelope: ev.Envelope, event: ev.GateOpened) -> Told:
         del envelope
-        return Told("waiting", self.name(event.state_id), f"waits for an answer: {one_line(event.prompt)}")
+        why = reason_text(event.prompt, event.subject)
+        return Told("waiting", self.name(event.state_id), f"waits for an answer: {why}; effect {event.subject}")
 
     def _answered(self, envelope: ev.Envelope, event: ev.GateAnswered) -> Told:
         name = self.name(envelope.state_id) if envelope.state_id else event.gate
@@ -162,13 +170,32 @@ class Teller:
 
     def _spawned(self, envelope: ev.Envelope, event: ev.ChildSpawned) -> Told:
         del envelope
-        self._children[event.child_run_id] = name = self.name(event.state_id).removesuffix(_SPAWNS)
+        name = self.name(event.state_id).removesuffix(_SPAWNS)
+        self._children[event.child_run_id] = name
         return Told("note", name, f"child run {event.child_run_id} of {event.op_id} started")
 
     def _child_over(self, envelope: ev.Envelope, event: ev.ChildCompleted) -> Told:
-        del envelope
-        name = self._children.pop(event.child_run_id, "run")
+        name = self._child_name(envelope.run_id, event.child_run_id)
         return Told("note", name, f"child run {event.child_run_id} {event.status.value}")
+
+    def tell_child(self, envelope: ev.Envelope, root_id: str, look: str) -> Told | None:
+        """Return what an event of a run below says to someone who watches the one above; ``look`` shows what it asks."""
+        match envelope.event:
+            case ev.ChildSpawned(child_run_id=child, state_id=state):
+                above = self._child_name(root_id, envelope.run_id)
+                self._children[child] = f"{above} > {step_name(state).removesuffix(_SPAWNS)}"
+            case ev.GateOpened(state_id=state):
+                name = f"{self._child_name(root_id, envelope.run_id)} > {step_name(state)}"
+                return Told("waiting", name, f"waits for an answer: {look}")
+        return None
+
+    def _child_name(self, run_id: str, child: str) -> str:
+        """Return the step that waits for a child run, also of one that an earlier process started."""
+        if child not in self._children:
+            spawns = {state: name for state, name in self.tallies.names.items() if name.endswith(_SPAWNS)}
+            known = {child_run_id(run_id, state): name.removesuffix(_SPAWNS) for state, name in spawns.items()}
+            self._children = known | self._children
+        return self._children.get(child, "run")
 
     def _steered(self, envelope: ev.Envelope, event: ev.RunPaused | ev.CancelRequested | ev.RunResumed) -> Told:
         del envelope
@@ -222,7 +249,13 @@ class Lines:
 
     def event(self, envelope: ev.Envelope) -> None:
         """Write a durable event, if it says something."""
-        told = self._teller.tell(envelope)
+        self._write(self._teller.tell(envelope))
+
+    def child(self, envelope: ev.Envelope, root_id: str, look: str) -> None:
+        """Write a durable event of a run below, if it says something."""
+        self._write(self._teller.tell_child(envelope, root_id, look))
+
+    def _write(self, told: Told | None) -> None:
         if told is not None:
             self._streams.note(f"{told.name}: {told.text}")
 

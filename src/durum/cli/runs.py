@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from durum.cli.gate_words import request_text
 from durum.cli.items import FEW, Folded, folded
 from durum.cli.look import RunArgument
 from durum.cli.next_steps import NextSteps, is_over
@@ -24,7 +25,7 @@ from durum.cli.words import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from rich.text import Text
 
@@ -108,7 +109,12 @@ def show(session: Session, run: RunArgument) -> int:
 
     status = str(summary["status"])
     heading = Text.assemble((str(summary["op_id"]), "bold"), "  ", (status, f"bold {STYLES.get(status, '')}".strip()))
-    lines = [*facts_of(heading, _about(summary)), Text(), *_state_lines(states, width_of(session.streams)), *children]
+    lines = [
+        *facts_of(heading, _about(summary)),
+        Text(),
+        *_state_lines(states, width_of(session.streams), _asks(steps)),
+        *children,
+    ]
     session.streams.data(rendered(session.streams, *lines))
     if steps is not None:
         session.streams.note("\n".join(f"{label}: {text}" for label, text in steps.lines()))
@@ -130,7 +136,12 @@ def _about(summary: JsonObject) -> dict[str, str]:
     return {label: text for label, text in lines.items() if text}
 
 
-def _state_lines(states: Sequence[JsonObject], width: int) -> list[Text]:
+def _asks(steps: NextSteps | None) -> dict[str, str]:
+    """Return what the states of a run that wait for an answer ask of the world."""
+    return {} if steps is None else {str(gate["state_id"]): request_text(gate) for gate in steps.shown if not gate["within"]}
+
+
+def _state_lines(states: Sequence[JsonObject], width: int, asks: Mapping[str, str]) -> list[Text]:
     from durum.cli.render import status_text, table
 
     rows: list[list[str | Text]] = []
@@ -138,8 +149,9 @@ def _state_lines(states: Sequence[JsonObject], width: int) -> list[Text]:
         if isinstance(row, Folded):
             rows.append([row.name, status_text(row.status), "", "", row.text()])
             continue
-        took = row["duration_ms"] if isinstance(row["duration_ms"], int) and row["status"] != "running" else None
-        rows.append([state_name(row), status_text(str(row["status"])), _attempts(row), span(took), _note(row)])
+        under_way = row["status"] in {"running", "interrupted"}
+        took = row["duration_ms"] if isinstance(row["duration_ms"], int) and not under_way else None
+        rows.append([state_name(row), status_text(str(row["status"])), _attempts(row), span(took), _note(row, asks)])
     return table(("state", "status", "attempts", "time", ""), rows, width, right=("time",), cut="")
 
 
@@ -148,7 +160,9 @@ def _attempts(row: JsonObject) -> str:
     return attempt_of(number, most).removeprefix("attempt ") if number else ""
 
 
-def _note(row: JsonObject) -> str:
+def _note(row: JsonObject, asks: Mapping[str, str]) -> str:
+    if row["status"] == "awaiting_answer":
+        return asks.get(str(row["state_id"])) or "waits for an answer"
     if row["error"] is not None:
         return failure_text(row["error"])
     writes, skipped = row["writes"], row["skipped"]

@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from durum.cli.gate_words import asked, reason_text, request_text, step_text
 from durum.cli.look import RunArgument
 from durum.cli.next_steps import NextSteps, answer_commands, gates_below, is_over
 from durum.cli.verb import ExitCode, Session, verb
-from durum.cli.words import short_ids, step_name
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
     from durum.app.service import Durum
     from durum.core.canonical import JsonObject
 
@@ -30,29 +28,25 @@ def gates(
 ) -> int:
     """List what waits for an answer, with the commands that answer it."""
     with session.open() as service:
-        found = service.gates() if run is None else gates_below(service, service.show(run))
+        found = asked(service, service.gates() if run is None else gates_below(service, service.show(run)))
         if session.json:
             session.print_json(*found)
         elif found:
-            _print_gates(session, service, found)
+            _print_gates(session, found)
         else:
             session.streams.note("nothing waits for an answer")
     return ExitCode.OK
 
 
-def _print_gates(session: Session, service: Durum, found: list[JsonObject]) -> None:
+def _print_gates(session: Session, found: list[JsonObject]) -> None:
     from rich.text import Text
 
     from durum.cli.render import rendered, table, width_of
 
     width = width_of(session.streams)
-    ids = [str(gate["run_id"]) for gate in found]
-    short = short_ids(ids) if width < _WIDE else {}
-    rows: list[list[str | Text]] = [
-        [short.get(run_id, run_id), str(gate["gate"]), step_name(gate["state_id"]), str(gate["prompt"])]
-        for run_id, gate in zip(ids, found, strict=True)
-    ]
-    lines = table(("run", "gate", "step", "asks"), rows, width, cut="asks")
+    first = 1 if width < _WIDE else 0  # where there is little room, the commands below name the runs
+    rows = [(str(gate["run_id"]), str(gate["gate"]), step_text(gate), _asks(gate))[first:] for gate in found]
+    lines = table(("run", "gate", "step", "asks")[first:], rows, width, cut="asks")
     commands = [pair for answers in answer_commands(session, found) for pair in answers]
     room = max((len(label) for label, _ in commands), default=0)
     for label, command in commands:
@@ -60,12 +54,17 @@ def _print_gates(session: Session, service: Durum, found: list[JsonObject]) -> N
     session.streams.data(rendered(session.streams, *lines[: len(found) + 1], Text(), *lines[len(found) + 1 :]))
 
 
+def _asks(gate: JsonObject) -> str:
+    parts = (request_text(gate), reason_text(gate["prompt"], gate["subject"]), f"effect {gate['subject']}")
+    return "; ".join(filter(None, parts))
+
+
 @verb
 def answer(
     session: Session,
     run: RunArgument,
     gate: Annotated[
-        str, typer.Argument(metavar="GATE@DIGEST", help="As durum gates shows it. On a terminal a bare GATE asks.")
+        str, typer.Argument(metavar="GATE@DIGEST", help="As durum gates shows it; on a terminal its name is enough.")
     ],
     field: Annotated[
         list[str] | None,
@@ -77,19 +76,23 @@ def answer(
     """Answer a gate, just as it was shown under its digest.
 
     To a gate that asks whether an effect happened, happened=false does it again, and happened=true goes on without it.
-    A step that needs what the effect gave back needs result=JSON too. Of a command no more is needed: it ended well.
+    Where the step needs what the effect gave back, result=JSON is needed too. A command and an HTTP call went well if no
+    result is given; such a result is {"exit_code": 0, "stdout": {"text": "..."}} or {"status": 200}.
+
+    On a terminal, without --field, it shows the gate whole and asks for each field.
     """
-    from durum.cli.gate_answers import confirmed, fields_of, find_gate, is_shown
+    from durum.cli.gate_answers import asks_for_it, fields_of, find_gate, is_shown
     from durum.cli.inputs import read_fields
 
     given = read_fields(field or ())
     with session.open() as service:
         found = find_gate(service, run, gate)
-        if found is not None and "@" not in gate and session.streams.can_ask:
-            if not confirmed(session, service, found, given):
+        if found is not None and session.streams.can_ask and ("@" not in gate or (not given and is_shown(found, gate))):
+            wanted = asks_for_it(session, service, found, given)
+            if wanted is None:
                 session.streams.note("nothing was answered")
-                return ExitCode.FAILED
-            gate = str(found["gate"])
+                return ExitCode.USAGE
+            gate, given = str(found["gate"]), wanted
         values = fields_of(found, given) if found is not None and is_shown(found, gate) else given
         summary = service.answer(run, gate, values, actor=as_, reason=reason)
         _say(session, service, summary, f"{gate} is answered")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
@@ -61,6 +62,7 @@ class RetryPolicy(msgspec.Struct, frozen=True):
 NO_RETRY = RetryPolicy(max_attempts=1, backoff=FixedBackoff(delay_ms=0), jitter=0.0)
 
 EVENT_PROFILES = ("minimal", "normal", "verbose")
+_NO_PLAIN_WORD = frozenset("*?[._,")
 
 
 def _refuse_no_text(name: str, value: object) -> None:
@@ -78,7 +80,8 @@ def _refuse_no_text(name: str, value: object) -> None:
 class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Execution policy of one run. ``max_concurrency`` 1 is the seed's Sequential, more its FanOutJoin.
 
-    An ``event_profile`` that is none of the three words is names of events: a misspelt one keeps only events of that name.
+    An ``event_profile`` that is none of the three words is names of events. ``check_profile`` tells a name from a slip; a
+    record that holds one is read all the same.
     """
 
     io_mode: IoMode = IoMode.LIVE
@@ -102,6 +105,15 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if not self.event_profile.strip():
             message = f"event_profile must be one of {', '.join(EVENT_PROFILES)} or names and globs of events"
             raise ConfigError(message)
+
+    def check_profile(self) -> None:
+        """Refuse a profile that is one of the three words misspelt: it would keep only events of that name."""
+        close = get_close_matches(self.event_profile, EVENT_PROFILES, n=1, cutoff=0.8)
+        if close and close[0] != self.event_profile and _NO_PLAIN_WORD.isdisjoint(self.event_profile):
+            raise ConfigError(
+                f"event_profile {self.event_profile!r} is none of {', '.join(EVENT_PROFILES)}; did you mean {close[0]!r}? "
+                f"Names of events can be given as globs, such as '{self.event_profile}*'"
+            )
 
     def keeps_domain_event(self, name: str, *, verbose: bool) -> bool:
         """Tell whether a step's event enters the log under this profile."""

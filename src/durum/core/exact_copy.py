@@ -51,6 +51,7 @@ _HINTS: Final = {
     "ndarray": "use its tolist()",
     "UUID": "use str()",
     "PosixPath": "use str()",
+    "Secret": "it may stand in env=, in headers= and in the request of io.call only",
 }
 
 

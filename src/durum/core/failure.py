@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from traceback import extract_tb
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -16,10 +17,16 @@ from durum.errors import (
     ContextError,
     DurumError,
     IoError,
+    SecretsDetectedError,
     StepError,
     StorageError,
     TransportError,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from durum.core.canonical import JsonValue
 
 ORPHAN_ATTEMPT_RECOVERED = "orphan_attempt_recovered"
 CONTEXT_CONFLICT = "context_conflict"
@@ -28,6 +35,7 @@ EFFECT_UNKNOWN = "effect_unknown"
 CHILD_TOO_DEEP = "child_too_deep"
 INVALID_EXTENSION = "invalid_extension"
 RUN_CANCELLED = "run_cancelled"
+SECRETS_DETECTED = SecretsDetectedError.code
 STEP_TIMEOUT = "step_timeout"
 STEP_RAISED = "step_raised"
 MAX_MESSAGE_CHARACTERS = 4_000
@@ -64,17 +72,25 @@ class StateError(msgspec.Struct, frozen=True):
     state_id: StateIdField | None = None
 
 
-def describe(error: BaseException, *, retryable: bool | None = None) -> ErrorInfo:
+def _as_it_is(value: JsonValue) -> JsonValue:
+    return value
+
+
+def describe(
+    error: BaseException, *, retryable: bool | None = None, scrub: Callable[[JsonValue], JsonValue] = _as_it_is
+) -> ErrorInfo:
     """Return what is written of an exception; ``retryable`` None takes the exception's own word.
 
+    ``scrub`` replaces secrets whose values are known; it comes first, for a format may fit a part of one and a cut go through.
     Whatever the exception's author made of its parts, the record decodes: a code that is none becomes that of the class.
     """
     own = bool(error.retryable) if isinstance(error, DurumError) else False
+    code = code_of(error)
     return ErrorInfo(
         category=_category(error),
-        code=code_of(error),
-        details=_details(error),
-        message=redact_text(_message(error))[:MAX_MESSAGE_CHARACTERS],
+        code=code if scrub(code) == code else STEP_RAISED,
+        details=_details(error, scrub),
+        message=redact_text(str(scrub(_message(error))))[:MAX_MESSAGE_CHARACTERS],
         retryable=own if retryable is None else bool(retryable),
     )
 
@@ -128,7 +144,7 @@ def _category(error: BaseException) -> ErrorCategory:
     return ErrorCategory.UNKNOWN
 
 
-def _details(error: BaseException) -> msgspec.Raw:
+def _details(error: BaseException, scrub: Callable[[JsonValue], JsonValue]) -> msgspec.Raw:
     """Return the error's own details, else the place it was raised at."""
     given: object = getattr(error, "details", None) if isinstance(error, DurumError) else None
     if given is None:
@@ -137,7 +153,7 @@ def _details(error: BaseException) -> msgspec.Raw:
             return NO_DETAILS
         given = {"raised_at": f"{frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}", "in": frames[-1].name}
     try:
-        clean = redact(normalized(given))
+        clean = redact(scrub(normalized(given)))
     except CanonicalJsonError:
         return NO_DETAILS
     data = canonical_json(clean)

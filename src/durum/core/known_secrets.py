@@ -7,6 +7,7 @@ import string
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
+from durum.core.exact_copy import json_path
 from durum.core.payload import encode_payload, payload_text
 
 if TYPE_CHECKING:
@@ -47,6 +48,34 @@ class KnownSecrets:
         """Return (name, value) of all that is known."""
         return list(self._known)
 
+    def __bool__(self) -> bool:
+        """Whether anything is known."""
+        return bool(self._known)
+
+    def find(self, value: JsonValue) -> tuple[str, str] | None:
+        """Return where the first known secret of a JSON value is, as ``$.a[0]``, and its name; None if it holds none."""
+        where, name = next(self._places(value, ()), (None, ""))
+        return None if where is None else (json_path(where), name)
+
+    def _places(self, value: JsonValue, where: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        if isinstance(value, dict) and payload_text(value) is None:
+            for key, item in value.items():
+                yield from self._places(key, (*where, key))
+                yield from self._places(item, (*where, key))
+        elif isinstance(value, list):
+            for index, item in enumerate(value):
+                yield from self._places(item, (*where, index))
+        else:
+            yield from ((where, name) for name in self._names(value))
+
+    def _names(self, value: JsonValue) -> list[str]:
+        """Return the names of what a text, a number or the bytes of a payload hold."""
+        hidden = payload_text(value)
+        text = value if hidden is None else _as_text(hidden)
+        if isinstance(text, str):
+            return [name for _, _, name in self._spans(text)]
+        return [name for name, secret in self.values() if secret == str(value) and not isinstance(value, bool)]
+
     def scrub(self, value: JsonValue) -> JsonValue:
         """Return a JSON value with every known secret replaced by ``[secret NAME]``."""
         if not self._known or value is None or isinstance(value, bool):
@@ -57,13 +86,12 @@ class KnownSecrets:
             return [self.scrub(item) for item in value]
         if isinstance(value, dict):
             return self._scrub_object(value)
-        return next((_label(name) for name, secret in self._known if secret == str(value)), value)
+        return next((_label(name) for name, secret in self.values() if secret == str(value)), value)
 
     def _scrub_object(self, value: dict[str, JsonValue]) -> JsonValue:
         hidden = payload_text(value)
         if hidden is not None:
-            text = hidden.encode("latin-1").decode("utf-8", "surrogateescape")
-            return encode_payload(self.scrub_text(text).encode("utf-8", "surrogateescape"))
+            return encode_payload(self.scrub_text(_as_text(hidden)).encode("utf-8", "surrogateescape"))
         members: dict[str, JsonValue] = {}
         for key, item in value.items():
             name = self.scrub_text(key)
@@ -86,11 +114,15 @@ class KnownSecrets:
         """Return what to replace, longest first where several begin."""
         spans = [
             (match.start(), match.end(), name)
-            for (name, _), forms in self._known.items()
+            for (name, _), forms in tuple(self._known.items())  # a call in another thread may add one
             for pattern in forms.patterns(text)
             for match in pattern.finditer(text)
         ]
         return sorted(spans, key=lambda span: (span[0], -span[1]))
+
+
+def _as_text(latin: str) -> str:
+    return latin.encode("latin-1").decode("utf-8", "surrogateescape")
 
 
 def _label(name: str) -> str:

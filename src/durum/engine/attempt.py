@@ -21,10 +21,12 @@ from durum.core.failure import (
     describe,
     failure,
 )
+from durum.core.known_secrets import KnownSecrets
 from durum.core.secrets import refuse_secrets
 from durum.core.state import DONE, Child, Items, SnapshotPolicy, StateOutcome
 from durum.engine.context import Committed
 from durum.engine.io import Io, Provider
+from durum.engine.secret_guard import SecretGuard
 from durum.engine.settling import leave_behind
 from durum.errors import ConfigError, DurumError
 
@@ -51,16 +53,19 @@ _CANCELLED_HINT = "the step cancelled itself; catch asyncio.CancelledError or us
 class DomainEvents:
     """Implements ``EventRecorder``: checks what a step reports and hands it on."""
 
-    def __init__(self, config: RunConfig, sink: Callable[[DomainEvent], None]) -> None:
+    def __init__(self, config: RunConfig, sink: Callable[[DomainEvent], None], guard: SecretGuard | None = None) -> None:
         self._config = config
         self._sink = sink
+        self.guard = guard or SecretGuard(KnownSecrets())  # replay resolves no secret
         self.open = True
 
     def emit(self, name: str, payload: object = None, *, verbose: bool = False) -> Any:  # noqa: ANN401 - see ``Done``
         """Add one domain event to the next append; reserved names are refused."""
         name = _checked_event_name(name)
         data = canonical_json(payload)
-        refuse_secrets("a domain event", b"{%b:%b}" % (canonical_json(name), data))
+        member = b"{%b:%b}" % (canonical_json(name), data)
+        refuse_secrets("a domain event", member)
+        self.guard.check("a domain event", member)
         if self.open and self._config.keeps_domain_event(name, verbose=verbose):
             self._sink(DomainEvent(name=name, payload=msgspec.Raw(data)))
         return DONE
@@ -111,15 +116,27 @@ async def execute(
         ended = await (handler if getattr(state, "inline", False) else _bounded(handler, timeout_ms, cancelled))
     finally:
         events.open = False
+    if events.guard.refused is not None and ended is not _TIMED_OUT and ended is not _CANCELLED:
+        ended = events.guard.refused
     if isinstance(ended, StateOutcome):
         try:
+            _refuse_known_secrets(events.guard, overlay, ended.extension)
             return Executed(await overlay.commit(), None, ended.extension)
         except (DurumError, RecursionError) as error:
             ended = error
-    return Executed(None, _failure_of(state, ended, timeout_ms), diagnostic=await _diagnostic(state, overlay))
+    failed = _failure_of(state, ended, timeout_ms, events.guard)
+    return Executed(None, failed, diagnostic=await _diagnostic(state, overlay, events.guard))
 
 
-def _failure_of(state: State, raised: BaseException, timeout_ms: int | None) -> ErrorInfo:
+def _refuse_known_secrets(guard: SecretGuard, overlay: ContextOverlay, extension: Items | Child | None = None) -> None:
+    """Refuse what an attempt would leave if it holds the value of a secret: what it wrote, and the inputs of a child run."""
+    for data in overlay.staged() if guard.active else ():
+        guard.check("the context", data)
+    if isinstance(extension, Child):
+        guard.check_value("an input of a child run", extension.inputs)
+
+
+def _failure_of(state: State, raised: BaseException, timeout_ms: int | None, guard: SecretGuard) -> ErrorInfo:
     """Return what is written of a failed attempt."""
     if raised is _CANCELLED:
         return failure(RUN_CANCELLED, "the run was cancelled while the step was under way")
@@ -127,16 +144,19 @@ def _failure_of(state: State, raised: BaseException, timeout_ms: int | None) -> 
         return failure(STEP_TIMEOUT, f"the step took longer than its {timeout_ms} ms", retryable=True)
     if isinstance(raised, asyncio.CancelledError):
         return failure("step_cancelled", _CANCELLED_HINT)
-    info = describe(raised, retryable=_verdict(state, raised))
+    info = describe(raised, retryable=_verdict(state, raised), scrub=guard.scrub)
     if info.code in _ENGINE_CODES:  # only the engine's own finding may mean that
         info = msgspec.structs.replace(info, code=STEP_RAISED)
     return info
 
 
-async def _diagnostic(state: State, overlay: ContextOverlay) -> Committed | None:
+async def _diagnostic(state: State, overlay: ContextOverlay, guard: SecretGuard) -> Committed | None:
     """Return what a failed attempt had staged, if its state wants that kept; what goes wrong here is not the failure."""
     try:
-        return await overlay.commit() if getattr(state, "snapshot", None) == SnapshotPolicy.ALWAYS else None
+        if getattr(state, "snapshot", None) != SnapshotPolicy.ALWAYS:
+            return None
+        _refuse_known_secrets(guard, overlay)
+        return await overlay.commit()
     except Exception:  # noqa: BLE001 - a state and its reducers are arbitrary code
         return None
 

@@ -91,7 +91,7 @@ class Attempts:
                 state,
                 overlay,
                 io,
-                DomainEvents(self._state.config, self._sink(attempt)),
+                DomainEvents(self._state.config, self._sink(attempt), io.guard),
                 self._world.reader,
                 timeout_ms=node.timeout_ms,
                 progress=lambda message: self._progress(node.id, self._world.transports.clean(message)),
@@ -153,7 +153,7 @@ class Attempts:
         node = self._state.plan.nodes[begun.position]
         cancelled = executed.error is not None and executed.error.code == RUN_CANCELLED
         blocked = None if cancelled else io.effects.blocked
-        error = executed.error if blocked is None else describe(blocked)
+        error = executed.error if blocked is None else describe(blocked, scrub=io.guard.scrub)
         if error is None:
             error = self._extend(node, begun.number, executed)
         if error is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from durum.core.events import RunStatus
 from durum.engine.attempts import child_run_id
-from durum.engine.delivery import deliver
+from durum.engine.delivery import STEERED, deliver
 from durum.engine.inbox import POLL_SECONDS, Steer, message
 from durum.engine.recovery import load_run
 from durum.engine.snapshots import Snapshots
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 _STOP_SECONDS = 3.0
 _MOST_SAID = 300
-_STEERED = {"cancel": "its parent was cancelled", "pause": "its parent was paused"}
 
 
 class ChildDriver(Protocol):
@@ -108,7 +107,7 @@ class Children:
 
     async def _steer(self, child_id: str, word: str) -> None:
         """Cancel or pause a child, whoever drives it; one that is about to begin as soon as it has."""
-        letter = message(child_id, word, Steer(actor=f"run {self._state.run_id}", reason=_STEERED[word]))
+        letter = message(child_id, word, Steer(actor=f"run {self._state.run_id}", reason=STEERED[word]))
         while True:
             with contextlib.suppress(CorruptionError):  # a damaged child holds nobody else up
                 try:

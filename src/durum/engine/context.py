@@ -21,7 +21,7 @@ from durum.engine.merging import appended, edit_tree
 from durum.errors import ConfigError, StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import Coroutine, Iterator, Mapping
 
     from durum.core.canonical import JsonObject, JsonValue
     from durum.core.merges import Folding, Merges
@@ -126,6 +126,12 @@ class ContextOverlay:
         """Return the full context with the staged changes."""
         keys = {item.key for item in self._base.entries()} | self._staged.keys()
         return {key: self.read(key) for key in sorted(keys) if self.has(key)}
+
+    def staged(self) -> Iterator[bytes]:
+        """Yield every staged value, as canonical JSON of an object with its key."""
+        for key, staged in self._staged.items():
+            for data in staged.data:
+                yield b"{%b:%b}" % (canonical_json(key), data)
 
     @property
     def reads(self) -> Mapping[str, bytes | None]:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from durum.engine.engine import Store
     from durum.ports import Clock, EventStore, Message
 
+STEERED = {"cancel": "its parent was cancelled", "pause": "its parent was paused"}
+
 
 async def deliver(store: Store, clock: Clock, letter: Message) -> bool:
     """Store a message durably; False if one with its dedupe key was there first. Nothing of the run's code is needed."""
@@ -58,11 +60,13 @@ async def _take_over(store: Store, clock: Clock, run_id: str) -> set[str]:
     try:
         loaded = await load_run(store, reader, run_id)
         recorder = Recorder(store, reader, clock, head, store.worker, loaded.state)
-        letters = await store.inbox(run_id)
+        letters, was_paused = await store.inbox(run_id), recorder.state.paused is not None
         for letter in letters:
             take(recorder, letter)
         if recorder.state.cancelling is not None and not recorder.state.over:
             await _cancel(store, clock, recorder, reader)
+        elif recorder.state.paused is not None and not was_paused:
+            await _tell_children(store, clock, recorder.state, "pause")
         await recorder.commit()
         await report(store, loaded.state, loaded.manifest)
         return {letter.message_id for letter in letters}
@@ -75,13 +79,18 @@ async def _cancel(store: Store, clock: Clock, recorder: Recorder, reader: Artifa
     """Stage the end of a cancelled run that nobody drives, its children's first."""
     state = recorder.state
     assert state.cancelling is not None
-    steer = Steer(actor=f"run {state.run_id}", reason="its parent was cancelled")
-    for child_id in list(state.children):
-        with contextlib.suppress(NotFoundError, CorruptionError):  # it never began, or is damaged: that holds nobody up
-            await deliver(store, clock, message(child_id, "cancel", steer))
+    await _tell_children(store, clock, state, "cancel")
     close_orphans(recorder)
     final = await _final(state, recorder, reader)
     recorder.stage(ev.RunCompleted(final_snapshot_id=final, status=ev.RunStatus.CANCELLED))
+
+
+async def _tell_children(store: Store, clock: Clock, state: RunState, word: str) -> None:
+    """Send a word to every open child, before its parent's log says so: whoever dies in between does it again."""
+    steer = Steer(actor=f"run {state.run_id}", reason=STEERED[word])
+    for child_id in list(state.children):
+        with contextlib.suppress(NotFoundError, CorruptionError):  # it never began, or is damaged: that holds nobody up
+            await deliver(store, clock, message(child_id, word, steer))
 
 
 async def _final(state: RunState, recorder: Recorder, reader: ArtifactReader) -> str:

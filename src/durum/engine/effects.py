@@ -162,13 +162,14 @@ class Effects:
             async with asyncio.timeout(_RECONCILE_SECONDS):
                 verdict: Any = await self._attempt.reconcile(effect, probe(self._io))
             if isinstance(verdict, Happened):
-                return Happened(redact(normalized(verdict.result))), ""
+                return Happened(redact(self._io.guard.scrub(normalized(verdict.result)))), ""
         except TimeoutError:
             return None, _because(f"reconcile did not answer within {_RECONCILE_SECONDS:.0f} s")
         except (asyncio.CancelledError, KeyboardInterrupt):
             raise
         except BaseException as error:  # noqa: BLE001 - a hook is anyone's code; what it cannot tell it does not say
-            return None, _because(f"reconcile failed: {type(error).__name__}: {text_of(error)}")
+            said = self._io.world.transports.known.scrub_text(text_of(error))
+            return None, _because(f"reconcile failed: {type(error).__name__}: {said}")
         if verdict is True:
             return Happened(), ""
         if verdict is None or verdict is False:

@@ -69,10 +69,11 @@ ChildCodes = Callable[[object], ChildCode]
 
 
 class Watcher(msgspec.Struct, frozen=True):
-    """Who is told what happens: every durable event, and lines of progress with the state they come from."""
+    """Who is told what happens: every durable event, lines of progress with the state they come from, events of runs below."""
 
     event: Callable[[ev.Envelope], None] | None = None
     progress: Callable[[str, str], None] | None = None
+    child: Callable[[ev.Envelope], None] | None = None
 
 
 def _ignore(state_id: str, message: str) -> None:
@@ -201,6 +202,7 @@ class Engine:
                 code.transports(),
                 self._clock,
                 self._entropy,
+                Watcher(event=self._watcher.child, child=self._watcher.child),
                 child_codes=self._child_codes,
                 mailroom=self._mailroom,
                 stop=self._stop,

@@ -8,6 +8,7 @@ import msgspec
 
 from durum.core.payload import decode_payload, encode_payload
 from durum.core.state import IoCall
+from durum.engine.secret_values import refuse_secret
 from durum.errors import IoError
 from durum.ports import StoredFile
 
@@ -60,11 +61,17 @@ class FileCalls:
         if isinstance(content, StoredFile):
             request["artifact"] = content.id
         else:
-            request["content"] = encode_payload(content.encode() if isinstance(content, str) else content)
+            request["content"] = content_payload(content)
         await self._provider.call(IoCall("file", request, read=False))
 
     async def _ask(self, request: JsonObject, keep: str) -> JsonValue:
         return (await self._provider.call(IoCall("file", request, None, keep))).response
+
+
+def content_payload(content: bytes | str) -> JsonObject:
+    """Return what a call hands on as it is; a ``Secret`` is refused."""
+    refuse_secret(content)
+    return encode_payload(content.encode() if isinstance(content, str) else content)
 
 
 def _request(op: str, path: str | PathLike[str], max_bytes: int | None) -> JsonObject:

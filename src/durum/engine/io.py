@@ -13,10 +13,11 @@ import msgspec
 from durum.core.canonical import parse_json
 from durum.core.facts import explicit_key, outcome
 from durum.core.ids import FactKey
-from durum.core.payload import decode_payload, encode_payload
+from durum.core.payload import decode_payload
 from durum.core.state import DONE, IoCall, IoProvider, IoResult
-from durum.engine.file_calls import FileCalls
-from durum.errors import ConfigError, IoError, MissingFactError, RateLimitedError, TransportError
+from durum.engine.file_calls import FileCalls, content_payload
+from durum.engine.secret_values import Secret, with_references
+from durum.errors import CanonicalJsonError, ConfigError, IoError, MissingFactError, RateLimitedError, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -33,19 +34,6 @@ _TOO_MANY = 429
 _SERVER_FAILED = 500
 _SHOWN_CHARACTERS = 500
 _SECONDS_DIGITS = 10  # three centuries; a number beyond 2^53 could not be recorded
-
-
-class Secret(str):
-    """Where a secret is: a name in the environment, or ``file:`` and an absolute path. It is read when a call needs it.
-
-    ``Secret("API_TOKEN")``, ``Secret("file:/run/secrets/token")``: only this reference is recorded, never the value.
-    """
-
-    __slots__ = ()
-
-    def reference(self, prefix: str = "") -> JsonObject:
-        """Return the reference a request carries in its place."""
-        return {"$secret": str(self), "prefix": prefix} if prefix else {"$secret": str(self)}
 
 
 class ExecResult(msgspec.Struct, frozen=True):
@@ -113,13 +101,13 @@ class Io(FileCalls):
 
     @overload
     async def call(
-        self, namespace: str, request: JsonObject, *, fact_key: str | None = None, keep: str = "run", read: bool = True
+        self, namespace: str, request: dict[str, Any], *, fact_key: str | None = None, keep: str = "run", read: bool = True
     ) -> JsonValue: ...
 
     async def call(
         self,
         namespace: str | IoCall,
-        request: JsonObject | None = None,
+        request: dict[str, Any] | None = None,
         *,
         fact_key: str | None = None,
         keep: str = "run",
@@ -127,11 +115,17 @@ class Io(FileCalls):
     ) -> JsonValue | IoResult:
         """Call any registered transport and return its response; a recorded failure is raised as ``TransportError``.
 
-        States that implement the seed's contract pass an ``IoCall`` and get an ``IoResult``.
+        A ``Secret`` in the request becomes its reference, ``{"$secret": NAME}``, which the transport resolves. States that
+        implement the seed's contract pass an ``IoCall`` and get an ``IoResult``.
         """
         if isinstance(namespace, IoCall):
             return await self._provider.call(namespace)
-        return (await self._provider.call(IoCall(namespace, request or {}, fact_key, keep, read))).response
+        call = IoCall(namespace, request or {}, fact_key, keep, read)
+        try:
+            return (await self._provider.call(call)).response
+        except CanonicalJsonError:  # nothing was called; a Secret has no JSON form
+            call = msgspec.structs.replace(call, request=with_references(call.request))
+        return (await self._provider.call(call)).response
 
     async def record_value(self, key: str, value: object) -> str:
         """Bind a value to a key and return its artifact id; binding another value to it is a ``FactConflictError``."""
@@ -193,7 +187,7 @@ class Io(FileCalls):
         if env is not None:
             request["env"] = {name: _plain(value) for name, value in env.items()}
         if stdin is not None:
-            request["stdin"] = encode_payload(stdin.encode() if isinstance(stdin, str) else stdin)
+            request["stdin"] = content_payload(stdin)
         if timeout is not None:
             request["timeout_ms"] = _milliseconds(timeout)
         if max_output_bytes is not None:
@@ -230,7 +224,7 @@ class Io(FileCalls):
         if json is not None:
             request["body"] = {"json": json}
         elif body is not None:
-            request["body"] = encode_payload(body.encode() if isinstance(body, str) else body)
+            request["body"] = content_payload(body)
         if timeout is not None:
             request["timeout_ms"] = _milliseconds(timeout)
         if max_body_bytes is not None:

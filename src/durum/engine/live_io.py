@@ -31,6 +31,7 @@ from durum.core.state import IoCall, IoResult, UnknownEffect
 from durum.engine.artifacts import ArtifactReader
 from durum.engine.effects import Effects, Wanted
 from durum.engine.recorder import Recorder
+from durum.engine.secret_guard import SecretGuard
 from durum.engine.settling import come_to_rest
 from durum.engine.transports import TransportRegistry
 from durum.errors import CanonicalJsonError, FactConflictError, TransportError
@@ -102,6 +103,7 @@ class LiveIo:
     def __init__(self, world: World, attempt: Attempt) -> None:
         self.world = world
         self.attempt = attempt
+        self.guard = SecretGuard(world.transports.known)
         self._keys = KeyMaker(attempt.state_id)
         self.flying: dict[str, str] = {}  # fact key -> namespace of calls without an outcome yet
         self._begun = 0  # calls that were not answered from the record
@@ -114,8 +116,9 @@ class LiveIo:
         """Return the outcome of a call, from the record if its key is bound."""
         self.check_open()
         request = checked_request(call)
+        self.guard.check("a request", request)
         request_id = digest_bytes(request)
-        key = self._keys.key(call.namespace, request_id) if call.fact_key is None else explicit_key(call.fact_key)
+        key = self._keys.key(call.namespace, request_id) if call.fact_key is None else self._explicit_key(call.fact_key)
         effect_key = "" if call.read else self.effects.next_key(key)  # one that is served from the record counts as well
         bound = self.find(key)
         if bound is not None:
@@ -132,8 +135,9 @@ class LiveIo:
         """Bind a value to an explicit key; binding the same value again is no work."""
         self.check_open()
         payload = checked_value(key, value)
+        self.guard.check("a fact", payload)
         payload_id = digest_bytes(payload)
-        bound = self.find(explicit_key(key))
+        bound = self.find(self._explicit_key(key))
         if bound is None:
             self._stage(key, "value", payload, None, "success", "run")
             await self.world.recorder.commit()
@@ -174,6 +178,10 @@ class LiveIo:
         """A task that outlives its attempt may neither call nor record."""
         if not self.attempt.open:
             raise asyncio.CancelledError
+
+    def _explicit_key(self, key: str) -> str:
+        self.guard.check_value("a fact key", key)
+        return explicit_key(key)
 
     def find(self, key: str) -> FactRecorded | None:
         """Return what is bound to a key in this attempt's sight."""

@@ -4,12 +4,85 @@ from __future__ import annotations
 
 import os
 import stat
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from durum.core.known_secrets import SHORTEST_SECRET
-from durum.errors import TransportError
+from durum.errors import ConfigError, TransportError
+
+if TYPE_CHECKING:
+    from durum.core.canonical import JsonObject
 
 FILE = "file:"
 MAX_SECRET_BYTES = 64 * 1024
+
+
+class Secret:
+    """Where a secret is: a name in the environment, or ``file:`` and an absolute path. It is read when a call needs it.
+
+    ``Secret("API_TOKEN")``, ``Secret("file:/run/secrets/token")``: only this reference is recorded, never the value. It has no
+    text, for wherever that went the receiver would get the name in place of the value.
+    """
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        if not name or not issubclass(type(name), str):
+            message = "a Secret is made of the name of an environment variable, or of file: and an absolute path"
+            raise ConfigError(message)
+        self._name = name
+
+    def reference(self, prefix: str = "") -> JsonObject:
+        """Return the reference a request carries in its place."""
+        return {"$secret": self._name, "prefix": prefix} if prefix else {"$secret": self._name}
+
+    def __repr__(self) -> str:
+        """Show the reference to whoever debugs."""
+        return f"Secret({self._name!r})"
+
+    def __eq__(self, other: object) -> bool:
+        """Tell whether both name the same place."""
+        return isinstance(other, Secret) and other._name == self._name
+
+    def __hash__(self) -> int:
+        """Go by the name."""
+        return hash((Secret, self._name))
+
+    def _refuse(self, *_: object) -> NoReturn:
+        message = (
+            f"a Secret may stand in env=, in headers= and in the request of io.call only; {self!r} has no text of its own "
+            'to put into anything else (a word before it: Secret("NAME").reference("Bearer ") as the value of a header)'
+        )
+        raise ConfigError(message)
+
+    __str__ = __format__ = __add__ = __radd__ = _refuse
+
+
+def refuse_secret(value: object) -> None:
+    """Refuse a ``Secret`` where only plain text or bytes can stand; ``ConfigError``."""
+    if isinstance(value, Secret):
+        str(value)
+
+
+def with_references(value: object) -> Any:  # noqa: ANN401 - of the type it was
+    """Return a request with its reference in place of each ``Secret``; shared parts stay shared; what is no JSON stays."""
+    try:
+        return _referring(value, {})
+    except RecursionError:
+        return value
+
+
+def _referring(value: object, done: dict[int, object]) -> object:
+    if isinstance(value, Secret):
+        return value.reference()
+    if not isinstance(value, dict | list | tuple):
+        return value
+    if id(value) not in done:
+        done[id(value)] = value  # one that holds itself is refused as it was
+        if isinstance(value, dict):
+            done[id(value)] = {key: _referring(item, done) for key, item in dict.items(value)}
+        else:
+            done[id(value)] = [_referring(item, done) for item in value]
+    return done[id(value)]
 
 
 def secret_value(name: str) -> str:

@@ -65,7 +65,7 @@ class TransportRegistry:
     def __init__(self, factories: Mapping[str, Callable[[], Transport]]) -> None:
         self._factories = dict(factories)
         self._made: dict[str, Transport] = {}
-        self._known = KnownSecrets()  # what the calls of this run resolved
+        self.known = KnownSecrets()  # what the calls of this run resolved
 
     def get(self, namespace: str) -> Transport:
         """Return the transport of a namespace; ``TransportError`` if none is registered."""
@@ -90,11 +90,11 @@ class TransportRegistry:
 
     def handle(self, effect_key: str | None, artifacts: ArtifactReader) -> CallHandle:
         """Return what a transport may know of the call it performs."""
-        return CallHandle(effect_key, self._known, artifacts)
+        return CallHandle(effect_key, self.known, artifacts)
 
     def clean(self, text: str) -> str:
         """Return a line that someone will see, without secrets."""
-        return redact_text(self._known.scrub_text(text))
+        return redact_text(self.known.scrub_text(text))
 
     async def close(self) -> None:
         """Close every transport that was made."""

@@ -9,6 +9,7 @@ import msgspec
 from durum.core import events as ev
 from durum.core.canonical import decode_json
 from durum.core.digests import log_digest, semantic_digest
+from durum.core.failure import EFFECT_UNKNOWN
 from durum.core.gates import address
 from durum.core.manifest import Parent
 from durum.core.run_state import StateStatus
@@ -19,13 +20,14 @@ if TYPE_CHECKING:
     from durum.core.canonical import JsonObject, JsonValue
     from durum.core.failure import StateError
     from durum.core.run_plan import RunPlan
-    from durum.core.run_state import RunState
+    from durum.core.run_state import Progress, RunState
     from durum.engine.recovery import LoadedRun
     from durum.errors import CorruptionError
     from durum.ports import Head
 
 
 INTERRUPTED = ev.RunStatus.INTERRUPTED.value
+_UNDER_WAY = frozenset({StateStatus.READY, StateStatus.RUNNING, StateStatus.RETRYING, StateStatus.AWAITING_ANSWER})
 
 
 def rests_on_children(state: RunState) -> bool:
@@ -44,7 +46,8 @@ def summary(run: LoadedRun, *, owner_alive: bool, below: Sequence[str] = ()) -> 
         status = _status_by_children(below)
     counts: dict[str, JsonValue] = {}
     for progress in state.states:
-        counts[progress.status.value] = int(str(counts.get(progress.status.value, 0))) + 1
+        word = _shown(state, progress, owner_alive=owner_alive)
+        counts[word] = int(str(counts.get(word, 0))) + 1
     completed = state.completed
     return {
         "run_id": state.run_id,
@@ -58,7 +61,7 @@ def summary(run: LoadedRun, *, owner_alive: bool, below: Sequence[str] = ()) -> 
         "log_digest": log_digest(state),
         "error": run_error(state),
         "paused": paused(state),
-        "gates": [gate_json(state.run_id, gate) for gate in state.gates.values()],
+        "gates": [gate_json(state, gate) for gate in state.gates.values()],
         "children": [*state.children],
         "parent": run.manifest.parent.run_id if isinstance(run.manifest.parent, Parent) else None,
         "driven": owner_alive,
@@ -85,17 +88,18 @@ def paused(state: RunState) -> str | None:
 
 def gates(run: LoadedRun) -> list[JsonObject]:
     """Return the open gates of a run; one that is over waits for nobody."""
-    return [] if run.state.over else [gate_json(run.state.run_id, gate) for gate in run.state.gates.values()]
+    return [] if run.state.over else [gate_json(run.state, gate) for gate in run.state.gates.values()]
 
 
-def gate_json(run_id: str, gate: ev.GateOpened) -> JsonObject:
+def gate_json(state: RunState, gate: ev.GateOpened) -> JsonObject:
     """Return an open gate as ``durum gates`` prints it; ``gate`` is what to type to answer it."""
     fields: list[JsonValue] = msgspec.to_builtins(gate.fields)
     return {
-        "run_id": run_id,
+        "run_id": state.run_id,
         "gate": address(gate),
         "kind": gate.gate_kind,
         "state_id": gate.state_id,
+        "path": state.plan.node(gate.state_id).path,
         "prompt": gate.prompt,
         "fields": fields,
         "digest": gate.digest,
@@ -168,7 +172,25 @@ def envelope_json(envelope: ev.Envelope) -> JsonObject:
     }
 
 
-def states(run: LoadedRun) -> list[JsonObject]:
+def _shown(state: RunState, progress: Progress, *, owner_alive: bool) -> str:
+    """Return how a state stands in its run: nothing goes on in one that is over, or that nobody drives."""
+    if state.over and progress.status in _UNDER_WAY:
+        return StateStatus.CANCELLED.value
+    if progress.status is StateStatus.RUNNING and not owner_alive:
+        return INTERRUPTED
+    return progress.status.value
+
+
+def _shown_error(progress: Progress) -> JsonValue:
+    """Return a state's latest failure, unless it got over it: it completed, or its question was answered."""
+    error, status = progress.error, progress.status
+    if error is None or status is StateStatus.COMPLETED:
+        return None
+    answered = error.info.code == EFFECT_UNKNOWN and status in {StateStatus.READY, StateStatus.RUNNING}
+    return None if answered else error_json(error)
+
+
+def states(run: LoadedRun, *, owner_alive: bool) -> list[JsonObject]:
     """Return every state of a run in declaration order, with its attempts timed by the log's informational clock."""
     times = _attempt_times(run)
     plan = run.state.plan
@@ -182,7 +204,7 @@ def states(run: LoadedRun) -> list[JsonObject]:
                 "state_id": node.id,
                 "path": node.path,
                 "wave": waves[position],
-                "status": progress.status.value,
+                "status": _shown(run.state, progress, owner_alive=owner_alive),
                 "attempts": progress.attempt + 1,
                 "max_attempts": run.state.policy(position).max_attempts,
                 "duration_ms": sum(end - start for start, end in begun if end is not None) or (0 if begun else None),
@@ -191,9 +213,7 @@ def states(run: LoadedRun) -> list[JsonObject]:
                 "writes": [write.key for write in progress.writes],
                 "facts": len(progress.facts),
                 "snapshot_id": progress.snapshot_id,
-                "error": None
-                if progress.error is None or progress.status is StateStatus.COMPLETED
-                else error_json(progress.error),
+                "error": _shown_error(progress),
                 "skipped": None if progress.skip is None else progress.skip.reason.value,
             }
         )
@@ -233,7 +253,7 @@ def facts(run: LoadedRun) -> list[JsonObject]:
     return rows
 
 
-def graph(plan: RunPlan, state: RunState | None = None) -> list[JsonObject]:
+def graph(plan: RunPlan, state: RunState | None = None, *, owner_alive: bool = False) -> list[JsonObject]:
     """Return the plan by waves: ``[{wave, states: [{state_id, deps, status?, ...}]}]``."""
     waves: dict[int, list[JsonValue]] = {}
     layers = plan.waves
@@ -248,7 +268,7 @@ def graph(plan: RunPlan, state: RunState | None = None) -> list[JsonObject]:
             "writes": list(node.writes),
         }
         if state is not None:
-            row["status"] = state.states[position].status.value
+            row["status"] = _shown(state, state.states[position], owner_alive=owner_alive)
         waves.setdefault(layers[position], []).append(row)
     return [{"wave": wave, "states": waves[wave]} for wave in sorted(waves)]
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import TYPE_CHECKING
 
+from durum.core.private_hosts import plain_host, private_host
 from durum.errors import ConfigError, TransportError
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ _REFUSED_V4 = tuple(
 _PUBLIC_V6 = IPv6Network("2000::/3")
 _REFUSED_V6 = tuple(IPv6Network(network) for network in ("2001::/23", "2001:db8::/32", "3fff::/20"))
 _NAT64 = IPv6Network("64:ff9b::/96")
-_HOST = re.compile(r"[a-z0-9._:-]+", re.IGNORECASE)
 
 
 async def system_resolve(host: str, port: int) -> Sequence[str]:
@@ -67,7 +66,7 @@ class AddressGuard:
     def __init__(self, private_hosts: Collection[str] = (), resolve: Resolve | None = None) -> None:
         if isinstance(private_hosts, str):
             raise ConfigError(f"private_hosts must be a collection of hosts, not the string {private_hosts!r}")
-        self._private = frozenset(_private_host(entry) for entry in private_hosts)
+        self._private = frozenset(private_host(entry) for entry in private_hosts)
         self._resolve = resolve or system_resolve
 
     async def addresses(self, host: str, port: int) -> Sequence[str]:
@@ -87,7 +86,7 @@ class AddressGuard:
                 retryable=True,
                 details={"request_sent": False},
             )
-        if not self._private.isdisjoint({(_plain(host), None), (_plain(host), port)}):
+        if not self._private.isdisjoint({(plain_host(host), None), (plain_host(host), port)}):
             return found
         refused = next((address for address in found if not is_public(address)), None)
         if refused is not None:
@@ -100,31 +99,5 @@ class AddressGuard:
         return found
 
 
-def _plain(host: str) -> str:
-    """Return the one spelling of a host: lowercase, no dot at the end, an IPv6 address as short as it goes."""
-    name = host.lower().rstrip(".")
-    try:
-        return ip_address(name).compressed
-    except ValueError:
-        return name
-
-
 def _joined(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _private_host(entry: str) -> tuple[str, int | None]:
-    """Parse ``host``, ``host:port``, ``[v6]``, ``[v6]:port`` or a bare v6 address."""
-    if entry.count(":") > 1 and not entry.startswith("["):
-        host, port = entry, ""
-    elif entry.startswith("["):
-        host, _, port = entry[1:].partition("]")
-        port = port.removeprefix(":")
-    else:
-        host, _, port = entry.partition(":")
-    if not _HOST.fullmatch(host) or (port and not (port.isascii() and port.isdigit())) or entry.endswith(":"):
-        raise ConfigError(
-            f"private host {entry!r} must be one host or host:port, without scheme, path or wildcard, and an international "
-            "name in its xn-- form"
-        )
-    return _plain(host), int(port) if port else None

@@ -9,8 +9,9 @@ from durum.core.ids import OpId
 from durum.core.merges import APPEND
 from durum.core.meta import SideEffectKind
 from durum.core.plan import DependencyEdge, ExecutionPlan
+from durum.core.private_hosts import private_host
 from durum.core.state import SnapshotPolicy
-from durum.errors import InvalidIdError, WorkflowDefinitionError
+from durum.errors import ConfigError, InvalidIdError, WorkflowDefinitionError
 from durum.workflow.expansion import StepDefinition, expand
 from durum.workflow.inputs import Inputs
 from durum.workflow.merges import DeclaredMerges, Merge
@@ -58,7 +59,7 @@ class Workflow:
         self.version = version
         self.inputs = Inputs(name, inputs)
         self.commands = in_order(exec)
-        self.private_hosts = in_order(private_hosts)
+        self.private_hosts = _hosts(name, private_hosts)
         self.transports = dict(transports or {})
         taken = sorted(self.transports.keys() & ENGINE_NAMESPACES)
         if taken:
@@ -239,3 +240,13 @@ class Workflow:
         known = [*self.inputs.names, *writers]
         hint = did_you_mean(name, known, f"; known are {', '.join(known[:_MOST_NAMED]) or 'none'}")
         return f"asks for {name!r}, which is no input and no step's key{hint}"
+
+
+def _hosts(workflow: str, entries: Collection[str]) -> tuple[str, ...]:
+    """Return hosts as given, each of them one that can be reached."""
+    for entry in entries:
+        try:
+            private_host(entry)
+        except ConfigError as error:
+            raise WorkflowDefinitionError(workflow, str(error)) from error
+    return in_order(entries)
