@@ -46,9 +46,9 @@ def test_a_tag_no_step_has_is_refused(service: Durum, each: bool) -> None:  # no
     flow = tagged(each=each)
     known = "first, optional" if each else "first, optional, slow"
     with pytest.raises(ConfigError) as refused:
-        service.start(flow, config=RunConfig(skip_tags=("optional", "optt")))
+        service.start(flow, config=RunConfig(skip_tags=("optional", "optonal")))
     assert str(refused.value) == (
-        f"no step of tagged has the tag 'optt' that is to be skipped; its tags are {known}; did you mean 'optional'?"
+        f"no step of tagged has the tag 'optonal' that is to be skipped; its tags are {known}; did you mean 'optional'?"
     )
     with pytest.raises(ConfigError, match=r"the tag 'optional' that is to be skipped; its steps have no tags$"):
         service.start(make(), {"number": 1}, config=RunConfig(skip_tags=("optional",)))

@@ -78,6 +78,19 @@ async def send(io: Io) -> None:
     await io.exec(["sh", "-c", "echo mail >> outbox; test -e sent || { touch sent; kill -9 $PPID; }"], read=False)
 """
 
+# Is the effect itself, and dies in it.
+PAY = """
+import os, signal
+from durum import Workflow
+
+pay = Workflow("pay")
+
+@pay.step(effects="apply_side_effect")
+def paid() -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return 1
+"""
+
 # A child run that dies in its effect the first time, after it happened.
 FAMILY = """
 from typing import TypedDict

@@ -55,6 +55,7 @@ def gate(run_id: str = "top", **more: str) -> JsonObject:
         ("exec", {"argv": ["sh", "-c", "pay 7"]}, "exec sh -c 'pay 7'"),
         ("http", {"method": "POST", "url": "https://bank/pay", "body": {"text": "7"}}, "http POST https://bank/pay"),
         ("file", {"op": "write", "path": "out.txt", "content": {"text": "x"}}, "file write out.txt"),
+        ("step", {"step": "charge"}, "step charge"),
         ("bank", {"sum": 7}, 'bank {"sum":7}'),
         ("http", {"link": "x"}, 'http {"link":"x"}'),
         ("exec", {"argv": ["rm", "\x1b[2J\n"]}, "exec rm '\\x1b[2J '"),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import signal
 from typing import TYPE_CHECKING
 
-from tests.cli.flows import FLAKY, NOTES
+from tests.cli.flows import FAMILY, FLAKY, NOTES
 
 if TYPE_CHECKING:
     from tests.cli.command_line import CommandLine
@@ -87,6 +88,16 @@ def test_a_failure_is_told_once_as_it_happens(durum: CommandLine) -> None:
     assert words.count("↻ fetch  attempt 1 of 2 failed") == 1
     assert words.count("✗ fetch  attempt 2 of 2 failed") == 1
     assert "- count  skipped: fetch did not complete" in words
+
+
+def test_a_child_run_that_waits_has_a_line(durum: CommandLine) -> None:
+    """By its step, below the one that started it; other events of a child run are not told."""
+    durum.write("family.py", FAMILY)
+    parent = durum("run", "family.py:top", "--json", code=-signal.SIGKILL).err.split()[0]
+    shown = durum.on_terminal("resume", parent, "--with", "family.py", columns=120, NO_COLOR="1")
+    words = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown)
+    assert f"‖ mail > send  waits for an answer: durum gates {parent}\n" in words
+    assert "started" not in words
 
 
 def test_colour_is_for_terminals_that_want_it(durum: CommandLine) -> None:

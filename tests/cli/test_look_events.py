@@ -52,7 +52,7 @@ async def say(io: Io) -> int:
         ("verbose", ["report.done", "report.detail", "other"]),
         ("report.*", ["report.done", "report.detail"]),
         ("report.detail, oth*", ["report.detail", "other"]),
-        ("minmal", []),  # a name like any other: an event may be called so
+        ("minmal*", []),  # a name like any other: an event may be called so
     ],
 )
 def test_each_profile_keeps_other_events_and_every_fact(durum: CommandLine, profile: str, kept: list[str]) -> None:
@@ -63,6 +63,13 @@ def test_each_profile_keeps_other_events_and_every_fact(durum: CommandLine, prof
     assert [row["event"]["name"] for row in log if row["event"]["kind"] == "domain"] == kept
     assert len([row for row in log if row["event"]["kind"] == "fact.recorded"]) == 2
     assert durum("replay", run_id, "--with", "reports.py", "--mode", "reproduce", "--json").json["result"] == "same"
+
+
+def test_a_misspelt_profile_is_refused(durum: CommandLine) -> None:
+    """With the word that was meant, before anything is made."""
+    durum.write("reports.py", REPORTS)
+    assert "did you mean 'minimal'?" in durum("run", "reports.py", "--events", "minmal", code=2).err
+    assert not durum.path(".durum").exists()
 
 
 @pytest.mark.parametrize(

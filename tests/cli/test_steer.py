@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cli.command_line import ended, wait_for
-from tests.cli.flows import FAMILY, MAIL, NOTES, SLOW
+from tests.cli.flows import FAMILY, MAIL, NOTES, PAY, SLOW
 
 if TYPE_CHECKING:
     import subprocess
@@ -175,6 +175,19 @@ def test_on_a_terminal_the_fields_are_asked_for(durum: CommandLine) -> None:
     assert durum("resume", run_id, "--with", "mail.py", "--json").json["status"] == "completed"
 
 
+def test_a_step_that_is_the_effect_itself_needs_its_result(durum: CommandLine) -> None:
+    """The printed command has a blank for it, and the answer is the step's value."""
+    durum.write("pay.py", PAY)
+    durum("run", "pay.py", code=-signal.SIGKILL)
+    run_id = str(durum("ls", "--json").lines[0]["run_id"])
+    (yes,) = commands(durum("resume", run_id, "--with", "pay.py", code=3).out, "it happened")
+    assert yes[-1] == "result=JSON"
+    assert "field result is missing" in refused(durum(*yes[:-2], code=2))
+    durum(*yes[:-1], "result=7")
+    assert durum("resume", run_id, "--with", "pay.py", "--json").json["status"] == "completed"
+    assert durum("context", run_id, "paid").out == "7\n"
+
+
 def test_states_go_by_what_the_run_does(durum: CommandLine) -> None:
     """Interrupted where nobody drives it, without an old question once that was answered, cancelled with the run."""
     durum.write("mail.py", MAIL)
@@ -207,6 +220,7 @@ def test_the_gate_of_a_child_is_answered_and_its_parent_resumed(durum: CommandLi
     (gate,) = durum("gates", parent, "--json").lines
     assert gate["run_id"] != parent
     assert "  mail > send: exec sh -c 'echo mail >> outbox;" in page
+    assert "exec sh -c 'echo mail" in durum("show", gate["run_id"]).out.splitlines()[-1]
     (yes,) = commands(page, "it happened")
     answered = durum(*yes)
     assert f"  resume   durum resume {parent} --with FILE.py" in answered.out.splitlines()

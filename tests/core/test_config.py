@@ -73,7 +73,8 @@ def test_a_misspelt_profile_is_told_from_a_name(profile: str, meant: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "profile", ["minimal", "normal", "verbose", "said", "form", "nrmal*", "norm?l", "nor.mal", "nor_mal", "normal,verbos", "nrmal,"]
+    "profile",
+    ["minimal", "normal", "verbose", "said", "form", "nrmal*", "norm?l", "nor.mal", "nor_mal", "normal,verbos", "nrmal,"],
 )
 def test_what_is_no_slip_is_a_profile(profile: str) -> None:
     """Words far from all three, globs, and names no word of these could be."""

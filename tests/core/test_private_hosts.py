@@ -25,7 +25,9 @@ def test_a_host_has_one_spelling(entry: str, parsed: tuple[str, int | None]) -> 
     assert plain_host(parsed[0]) == parsed[0]
 
 
-@pytest.mark.parametrize("entry", ["", "http://127.0.0.1:8871/", "db.test:", ":80", "db.test/x", "*.test", "db test", "bücher.test"])
+@pytest.mark.parametrize(
+    "entry", ["", "http://127.0.0.1:8871/", "db.test:", ":80", "db.test/x", "*.test", "db test", "bücher.test"]
+)
 def test_what_is_no_host_is_refused(entry: str) -> None:
     """It could match nothing, or by accident; the message says what to give."""
     with pytest.raises(ConfigError, match="must be one host or host:port, without scheme, path or wildcard"):

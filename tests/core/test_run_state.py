@@ -140,11 +140,11 @@ def test_items_counted_after_the_first_failure_do_not_begin() -> None:
 def test_new_code_dooms_no_state_whose_effect_is_in_doubt() -> None:
     """It has begun, and its question stands; what the new code adds has not, and does not."""
     log = Log(line({"bad": "", "send": ""}), RunConfig(fail_fast=True, retry_policy=NO_RETRY))
-    log.enter("send").enter("bad").fail("bad").ask("send", "e")
+    log.enter("send").enter("bad").fail("bad").fail("send", "orphan_attempt_recovered")
     new = line({"bad": "", "send": "", "more": "send"})
     log.add(ev.CodeChanged(plan_id=ONE, steps=()), attached=Attached(plans={ONE: new}))
     assert log.state.doomed == {2: (ev.SkipReason.FAIL_FAST, 0)}
-    log.answer("send", happened=True)
+    log.enter("send").ask("send", "e").answer("send", happened=True)
     log.enter("send").complete("send")
     assert log.status()["send"] == "completed"
 

@@ -85,7 +85,6 @@ def test_a_status_is_needed(response: Any) -> None:
 
 PAYLOADS: list[Any] = [
     None,
-    "text",
     b"x",
     1,
     [],
@@ -99,12 +98,18 @@ PAYLOADS: list[Any] = [
 
 @pytest.mark.parametrize("value", PAYLOADS, ids=ascii)
 def test_output_is_a_payload_or_left_out(value: Any) -> None:
-    """A field of a wrong type is not taken for an empty one; the sentence names it and its two forms."""
+    """A field of a wrong type is not taken for an empty one; the sentence names it and its forms."""
     for field in ("stdout", "stderr"):
-        with pytest.raises(IoError, match=rf'"{field}" must be given as \{{"text": "..."\}} or'):
+        with pytest.raises(IoError, match=rf'"{field}" must be given as text, \{{"text": "..."\}} or'):
             exec_result({"exit_code": 0, field: value})
     with pytest.raises(IoError, match='"body" must be given as'):
         http_response({"status": 200, "body": value})
+
+
+def test_plain_text_stands_for_output() -> None:
+    """As a person who answers for a call gives it."""
+    assert exec_result({"exit_code": 0, "stdout": "ü"}).stdout_bytes == "ü".encode()
+    assert http_response({"status": 200, "body": "ü"}).body == "ü".encode()
 
 
 @pytest.mark.parametrize("headers", [None, {}, {"a": "b"}, "a: b", ["a: b"], [["a"]], [["a", 1]], [["a", "b", "c"]]], ids=repr)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
-from durum import ExecutionPlan, Items, StateMeta, StateNode, StateOutcome
+from durum import ExecutionPlan, StateMeta, StateNode, StateOutcome
+from durum.core.state import Items
 from durum.engine import attempts
 from tests.engine.families import doubling, starting
 from tests.engine.runs import Ran, run
 
 if TYPE_CHECKING:
+    import pytest
+
     from durum.core.state import DynContext, EventRecorder
 
 
@@ -35,7 +36,7 @@ class Growing:
     async def handle(self, ctx: DynContext, io: Any, rec: EventRecorder) -> StateOutcome:
         """Ask for three."""
         del ctx, io, rec
-        return StateOutcome(Items(3))
+        return StateOutcome(extension=Items(3))
 
 
 def test_an_extension_without_a_rule_is_passed_over() -> None:

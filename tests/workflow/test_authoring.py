@@ -201,7 +201,10 @@ def test_forgotten_annotations_and_methods_are_recognised() -> None:
         (lambda: Workflow("flow", exec="git"), "exec and private_hosts are lists of texts, such as exec=['git']"),
         (lambda: Workflow("flow", exec=[3]), "exec and private_hosts are lists of texts"),  # type: ignore[list-item]
         (lambda: Workflow("flow", private_hosts="localhost"), "exec and private_hosts are lists of texts"),
-        (lambda: Workflow("flow", private_hosts={"http://127.0.0.1:8871/"}), "private host 'http://127.0.0.1:8871/' must be one "),
+        (
+            lambda: Workflow("flow", private_hosts={"http://127.0.0.1:8871/"}),
+            "private host 'http://127.0.0.1:8871/' must be one ",
+        ),
         (lambda: Workflow("flow", version=2), "has version=2; give a text, such as version='2'"),  # type: ignore[arg-type]
         (lambda: Workflow("Flow"), "invalid op_id: 'Flow'; it must be 1 to 63 of a-z, 0-9 and _, starting with a letter"),
         (lambda: Workflow("a" * 64), "it must be 1 to 63"),

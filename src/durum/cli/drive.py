@@ -50,6 +50,7 @@ def run(  # noqa: PLR0913, PLR0917 - the options of a run
     config = RunConfig(
         event_profile=events, max_concurrency=max_concurrency, skip_tags=tuple(skip_tag or ()), fail_fast=fail_fast
     )
+    config.check_profile()
     inputs = read_inputs(input_ or (), input_file)
     workflow = _load(session, target, inputs)
 

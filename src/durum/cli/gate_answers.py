@@ -152,4 +152,4 @@ def _pretty(value: JsonValue) -> str:
 
 def _fields(gate: JsonObject) -> list[JsonObject]:
     fields = gate["fields"]
-    return [field for field in fields if isinstance(field, dict)] if isinstance(fields, list | tuple) else []
+    return [field for field in fields if isinstance(field, dict)] if isinstance(fields, list) else []

@@ -99,4 +99,5 @@ _SHORT: dict[str, Callable[[JsonObject], str]] = {
     "exec": _exec,
     "http": _named("method", "url"),
     "file": _named("op", "path"),
+    "step": _named("step"),
 }

@@ -112,7 +112,7 @@ def show(session: Session, run: RunArgument) -> int:
     lines = [
         *facts_of(heading, _about(summary)),
         Text(),
-        *_state_lines(states, width_of(session.streams), _asks(steps)),
+        *_state_lines(states, width_of(session.streams), _asks(steps, summary["run_id"])),
         *children,
     ]
     session.streams.data(rendered(session.streams, *lines))
@@ -136,9 +136,10 @@ def _about(summary: JsonObject) -> dict[str, str]:
     return {label: text for label, text in lines.items() if text}
 
 
-def _asks(steps: NextSteps | None) -> dict[str, str]:
+def _asks(steps: NextSteps | None, run_id: object) -> dict[str, str]:
     """Return what the states of a run that wait for an answer ask of the world."""
-    return {} if steps is None else {str(gate["state_id"]): request_text(gate) for gate in steps.shown if not gate["within"]}
+    shown = [] if steps is None else steps.shown
+    return {str(gate["state_id"]): request_text(gate) for gate in shown if gate["run_id"] == run_id}
 
 
 def _state_lines(states: Sequence[JsonObject], width: int, asks: Mapping[str, str]) -> list[Text]:

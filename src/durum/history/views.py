@@ -93,7 +93,7 @@ def gates(run: LoadedRun) -> list[JsonObject]:
 
 def gate_json(state: RunState, gate: ev.GateOpened) -> JsonObject:
     """Return an open gate as ``durum gates`` prints it; ``gate`` is what to type to answer it."""
-    fields: list[JsonValue] = msgspec.to_builtins(gate.fields)
+    fields: list[JsonValue] = [*msgspec.to_builtins(gate.fields)]
     return {
         "run_id": state.run_id,
         "gate": address(gate),
