@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from durum.engine.io import ExecResult, HttpResponse
 
 
-def left_behind(gives: Any) -> Ran:
+def left_behind(gives: Any, hook: Any = None) -> Ran:
     """Return a run that asks about a body that was under way when its process ended; ``gives`` is what it says it returns."""
     flow, backend = Workflow("left"), MemoryBackend()
 
@@ -27,7 +27,7 @@ def left_behind(gives: Any) -> Ran:
         return "paid"
 
     pay.__annotations__["return"] = gives
-    flow.step(effects="apply_side_effect", writes="paid")(pay)
+    flow.step(effects="apply_side_effect", writes="paid", reconcile=hook)(pay)
     flow.step(name="end", after=["pay"])(lambda paid=None: [paid])
     whole = opened(backend)
     whole.start(flow, run_id=RUN)
@@ -47,6 +47,18 @@ def test_a_body_whose_result_is_needed_is_asked_for_it(gives: Any, result: objec
     assert asked(ran)["gate"] == question["gate"]
     done = answered(ran, happened=True, result=result).sound()
     assert (done.status, done.context) == ("completed", {"paid": result, "end": [result]})
+
+
+def test_a_hook_that_only_says_it_happened_cannot_tell_enough() -> None:
+    """The step needs what the effect gave back, so the question stands; a hook that has the result settles it."""
+
+    async def found(effect: UnknownEffect, io: Io) -> Happened:
+        del effect, io
+        return Happened(7)
+
+    question = asked(left_behind(int, say))
+    assert "reconcile must return Happened with the result of step pay" in question["prompt"]
+    assert left_behind(int, found).context["paid"] == 7
 
 
 def test_a_body_that_did_not_happen_is_called_again() -> None:

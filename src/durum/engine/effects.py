@@ -159,23 +159,18 @@ class Effects:
         asked: Any = decode_json(wanted.request)  # its own copy: what a hook does to it changes no call
         effect = UnknownEffect(wanted.effect_key, wanted.call.namespace, asked["request"])
         try:
-            async with asyncio.timeout(_RECONCILE_SECONDS):
+            async with asyncio.timeout(_RECONCILE_SECONDS) as bound:
                 verdict: Any = await self._attempt.reconcile(effect, probe(self._io))
             if isinstance(verdict, Happened):
                 return Happened(redact(self._io.guard.scrub(normalized(verdict.result)))), ""
-        except TimeoutError:
-            return None, _because(f"reconcile did not answer within {_RECONCILE_SECONDS:.0f} s")
         except (asyncio.CancelledError, KeyboardInterrupt):
             raise
         except BaseException as error:  # noqa: BLE001 - a hook is anyone's code; what it cannot tell it does not say
             said = self._io.world.transports.known.scrub_text(text_of(error))
+            if isinstance(error, TimeoutError) and bound.expired():
+                return None, _because(f"reconcile did not answer within {_RECONCILE_SECONDS:.0f} s")
             return None, _because(f"reconcile failed: {type(error).__name__}: {said}")
-        if verdict is True:
-            return Happened(), ""
-        if verdict is None or verdict is False:
-            return verdict, _because("reconcile could not tell")
-        said = type(verdict).__name__
-        return None, _because(f"reconcile returned {said}; it must return Happened, True, False or None")
+        return _understood(verdict, wanted.call.needs)
 
     def _settle(self, wanted: Wanted, found: Happened | None) -> None:
         payload_id = None
@@ -227,6 +222,18 @@ class Effects:
             for task in self._under_way:
                 leave_behind(task)
                 self._io.world.acting.pop(task, None)
+
+
+def _understood(verdict: object, needs: str) -> tuple[Happened | Literal[False] | None, str]:
+    """Return what a hook's short answer means; True is not enough where the step needs what the effect gave back."""
+    if verdict is True and not needs:
+        return Happened(), ""
+    if verdict is True:
+        return None, _because(f"reconcile must return Happened with {needs}")
+    if verdict is None or verdict is False:
+        return verdict, _because("reconcile could not tell")
+    said = type(verdict).__name__
+    return None, _because(f"reconcile returned {said}; it must return Happened, True, False or None")
 
 
 def _because(why: str) -> str:

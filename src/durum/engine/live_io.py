@@ -248,7 +248,7 @@ class LiveIo:
                 call.judge(clean)  # it cuts texts short, and half a secret is not found any more
             payload = success_bytes(clean)
         except BaseException as error:
-            if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
+            if isinstance(error, KeyboardInterrupt) or (isinstance(error, asyncio.CancelledError) and _is_being_cancelled()):
                 raise
             return *_failed(call.namespace, handle, error), handle.artifact_ids
         return payload, "success", handle.artifact_ids
