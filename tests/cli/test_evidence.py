@@ -95,3 +95,16 @@ def test_a_changed_event_is_found(durum: CommandLine) -> None:
     assert found["result"] == "broken"
     assert found["first_bad"]["seq"] == 4
     assert "event 4: it was changed" in durum("verify", run_id, code=4).out
+
+
+def test_a_replay_of_many_items_does_not_name_each(durum: CommandLine) -> None:
+    """The first ones and every hundredth tell how far it is; all of them are executed again."""
+    text = "from durum import Workflow\nflow = Workflow('flow')\n\n"
+    text += "@flow.step\ndef numbers() -> list[int]:\n    return list(range(250))\n\n"
+    text += "@flow.step(each='numbers')\ndef one(item: int) -> int:\n    return item\n"
+    durum.write("flow.py", text)
+    run_id = durum("run", "flow.py", "--json").json["run_id"]
+    replayed = durum("replay", run_id, "--with", "flow.py")
+    named = [line for line in replayed.err.splitlines() if line.startswith("one[")]
+    assert named == [f"one[{number}]: attempt 1 again" for number in (*range(20), 100, 200)]
+    assert "same: 253 attempts executed again" in replayed.out

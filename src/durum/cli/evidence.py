@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from durum.cli.items import FEW, item_of
 from durum.cli.look import RunArgument
 from durum.cli.verb import ExitCode, Session, verb
 from durum.cli.words import count, step_name
@@ -14,6 +15,9 @@ from durum.cli.words import count, step_name
 if TYPE_CHECKING:
     from durum.history.replay import ReplayResult
     from durum.history.verify import VerifyResult
+
+
+_EVERY = 100
 
 
 class Mode(StrEnum):
@@ -40,6 +44,9 @@ def replay(
     chosen = mode or (Mode.VERIFY if with_ is None else Mode.REPRODUCE)
 
     def watch(state_id: str, attempt: int) -> None:
+        item = item_of(step_name(state_id))
+        if item is not None and item.number >= FEW and item.number % _EVERY:
+            return  # of many items a few tell how far it is
         session.streams.note(f"{step_name(state_id)}: attempt {attempt + 1} again")
 
     with session.open() as service, session.streams.aside():
