@@ -33,7 +33,7 @@ def log_of(steps: list[Step], seed: int, room: int) -> tuple[RunState, Sequence[
     envelopes = decode_log(run.id, store._backend.runs[run.id].events)
     shape = run.code.shape if hasattr(run.code, "shape") else None
     assert shape is not None
-    return begin(run.id, shape, config(room)), envelopes
+    return begin(run.id, shape, config(room, steps)), envelopes
 
 
 @settings(max_examples=40, deadline=None)

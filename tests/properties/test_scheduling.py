@@ -110,15 +110,16 @@ def trail(old: Any, new: Any) -> Any:
     return ((old or 0) * 31 + new + 1) % 1_000_003
 
 
-def config(room: int) -> RunConfig:
-    """Return a policy of three attempts, at once."""
-    return RunConfig(retry_policy=RetryPolicy(3, FixedBackoff(0), 0.0), max_concurrency=room, skip_tags=("skip",))
+def config(room: int, steps: list[Step]) -> RunConfig:
+    """Return a policy of three attempts, at once, that skips the tag of some."""
+    tags = ("skip",) if any(step.tagged for step in steps) else ()
+    return RunConfig(retry_policy=RetryPolicy(3, FixedBackoff(0), 0.0), max_concurrency=room, skip_tags=tags)
 
 
 def ran(steps: list[Step], seed: int, room: int) -> tuple[Ran, dict[int, Any]]:
     """Run a plan."""
     seen: dict[int, Any] = {}
-    return run(built(steps, random.Random(seed), seen), {"a": 7, "log": ["given"]}, config=config(room)), seen
+    return run(built(steps, random.Random(seed), seen), {"a": 7, "log": ["given"]}, config=config(room, steps)), seen
 
 
 @settings(max_examples=60, deadline=None)

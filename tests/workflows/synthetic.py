@@ -142,7 +142,7 @@ async def hostile(trail: list[str], chain2_4: int, io: Io) -> tuple[str, int]:
     return f"{path} {len(trail)}", sum(numbers) + chain2_4
 
 
-@flow.step(effects="apply_side_effect", idempotency="{run_id}/told", retry=Retry(attempts=3))
+@flow.step(effects="apply_side_effect", idempotency="{run_id}/told", idempotent=True, retry=Retry(attempts=3))
 async def told(chain1_3: int, io: Io) -> list[str]:
     """Tell a receiver that does the same thing once."""
     lines = []
@@ -152,9 +152,9 @@ async def told(chain1_3: int, io: Io) -> list[str]:
     return lines
 
 
-@flow.step(effects="apply_side_effect")
+@flow.step(effects="apply_side_effect", idempotent=True)
 async def report(hostile: tuple[str, int], chain3_4: int, flaky: int, told: list[str], io: Io) -> str:
-    """Leave one file behind."""
+    """Leave one file behind, the same however often it is written."""
     text = f"{hostile} {chain3_4} {flaky} {told}"
     await io.write_file("report", text)
     io.emit("reported", {"length": len(text)})

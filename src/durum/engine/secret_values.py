@@ -59,7 +59,7 @@ class Secret:
 
 def refuse_secret(value: object) -> None:
     """Refuse a ``Secret`` where only plain text or bytes can stand; ``ConfigError``."""
-    if isinstance(value, Secret):
+    if issubclass(type(value), Secret):
         str(value)
 
 
@@ -71,14 +71,15 @@ def with_references(value: object) -> Any:  # noqa: ANN401 - of the type it was
         return value
 
 
-def _referring(value: object, done: dict[int, object]) -> object:
-    if isinstance(value, Secret):
+def _referring(value: Any, done: dict[int, object]) -> object:  # noqa: ANN401 - whatever a step asks for
+    kind = type(value)  # what a value says its class is, is its own code
+    if issubclass(kind, Secret):
         return value.reference()
-    if not isinstance(value, dict | list | tuple):
+    if not issubclass(kind, dict | list | tuple):
         return value
     if id(value) not in done:
         done[id(value)] = value  # one that holds itself is refused as it was
-        if isinstance(value, dict):
+        if issubclass(kind, dict):
             done[id(value)] = {key: _referring(item, done) for key, item in dict.items(value)}
         else:
             done[id(value)] = [_referring(item, done) for item in value]
