@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 import durum
 from durum import Durum, Workflow
 from durum.engine.attempts import child_run_id
@@ -13,15 +15,26 @@ from tests.engine.crashes import RUN
 from tests.engine.families import Driven, Slow, rows, starting, until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 CHILD = child_run_id(RUN, "parent.given.spawn")
+OPENED: list[Durum] = []
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    """Close what a test opened."""
+    yield
+    while OPENED:
+        OPENED.pop().close()
 
 
 def interrupted(path: Path, slow: Slow) -> tuple[Durum, Durum, Workflow]:
     """Return two handles on a store whose only family was let go in the middle of the child."""
     flow = starting(slow.flow)
     one, other = (durum.open(f"sqlite:///{path}/durum.db") for _ in range(2))
+    OPENED.extend((one, other))
     stop = Stop()
     driven = Driven(lambda: one.start(flow, {"n": 5}, run_id=RUN, stop=stop))
     assert slow.entered.wait(30)
