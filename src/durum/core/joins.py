@@ -8,7 +8,6 @@ and contributions add up; anything else is a conflict.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from heapq import heapify, heappop, heappush
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -61,30 +60,7 @@ def plan_join(plan: RunPlan, positions: Iterable[int]) -> Join:
         met |= lineage
         above |= lineage ^ 1 << position
     start = next(position for position in after if not above >> position & 1)
-    return Join(start, _in_plan_order(plan, met & ~plan.lineage(start)))
-
-
-def _in_plan_order(plan: RunPlan, mask: int) -> Sequence[int]:
-    """Return the positions of a bit set in topological order, ties by precedence."""
-    members = set(_members(mask))
-    waiting: dict[int, int] = {}
-    behind: dict[int, list[int]] = {}
-    for position in members:
-        deps = [dep for dep in plan.deps[position] if dep in members]
-        waiting[position] = len(deps)
-        for dep in deps:
-            behind.setdefault(dep, []).append(position)
-    ready = [(plan.precedence(position), position) for position, count in waiting.items() if not count]
-    heapify(ready)
-    order: list[int] = []
-    while ready:
-        _, position = heappop(ready)
-        order.append(position)
-        for after in behind.get(position, ()):
-            waiting[after] -= 1
-            if not waiting[after]:
-                heappush(ready, (plan.precedence(after), after))
-    return order
+    return Join(start, plan.in_order(_members(met & ~plan.lineage(start))))
 
 
 def _members(mask: int) -> Iterator[int]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from durum.core.plan import PlanNode, PlanShape
 
@@ -56,7 +56,7 @@ class RunPlan:
         return self._precedence[position][-2] if position in self.head else None
 
     def extend(self, head: int, count: int) -> Sequence[int]:
-        """Add the states of ``count`` items and return their positions; what waits for them depends on them from here on."""
+        """Add the states of ``count`` items and return those that end one; what waits for the items depends on them now."""
         rule = self.nodes[head].each
         assert rule is not None
         first = len(self.nodes)
@@ -120,20 +120,30 @@ class RunPlan:
 
     @property
     def order(self) -> Sequence[int]:
-        """Positions in topological order, ties by precedence."""
-        return list(self._ordered())
+        """Positions in topological order, ties by precedence; what lies on or behind a cycle is left out."""
+        return self.in_order(range(len(self.nodes)))
 
-    def _ordered(self) -> Iterator[int]:
-        waiting = [len(deps) for deps in self.deps]
-        ready = [(self.precedence(position), position) for position, count in enumerate(waiting) if not count]
+    def in_order(self, positions: Iterable[int]) -> Sequence[int]:
+        """Return some positions in topological order, ties by precedence; only the edges among them count."""
+        members = set(positions)
+        waiting: dict[int, int] = {}
+        behind: dict[int, list[int]] = {}
+        for position in members:
+            deps = [dep for dep in self.deps[position] if dep in members]
+            waiting[position] = len(deps)
+            for dep in deps:
+                behind.setdefault(dep, []).append(position)
+        ready = [(self.precedence(position), position) for position, count in waiting.items() if not count]
         heapify(ready)
+        order: list[int] = []
         while ready:
             _, position = heappop(ready)
-            yield position
-            for after in self.dependents[position]:
+            order.append(position)
+            for after in behind.get(position, ()):
                 waiting[after] -= 1
                 if not waiting[after]:
                     heappush(ready, (self.precedence(after), after))
+        return order
 
 
 def item_nodes(body: Sequence[PlanNode], index: int) -> Sequence[PlanNode]:

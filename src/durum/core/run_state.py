@@ -200,9 +200,6 @@ def fail_for_good(state: RunState, position: int) -> None:
         doom_rest(state, position)
 
 
-_NOT_BEGUN = frozenset({StateStatus.PENDING, StateStatus.READY})
-
-
 def doom_rest(state: RunState, cause: int) -> None:
     """Doom every state that is not under way or over."""
     for position, progress in enumerate(state.states):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from durum.core import decide as d
 from durum.core import events as ev
@@ -41,8 +41,8 @@ class Driver:
         self._attempts = attempts
         self._children = children
         self._mailroom = mailroom
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._reading: asyncio.Task[bool] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._reading: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._draining = False
         self._rested = 0.0  # when everything else in this loop had its turn last
@@ -62,7 +62,7 @@ class Driver:
                         return self._state
                     continue
                 if len(started) == 1 and self._alone:
-                    await self._attempts.run(started[0])  # nothing else can happen meanwhile
+                    await self._attempts.run(started[0])  # no other could begin meanwhile: it needs no task
                     continue
                 for attempt in started:
                     self._keep(asyncio.create_task(self._attempts.run(attempt)))
@@ -116,14 +116,13 @@ class Driver:
             self._reading = asyncio.create_task(self._read_mail())
             self._keep(self._reading)
 
-    async def _read_mail(self) -> bool:
-        """Move messages into the log; return whether there were any that mean something."""
+    async def _read_mail(self) -> None:
+        """Move messages into the log."""
         taken = [take(self._recorder, letter) for letter in await self._mailroom.read(self._state.run_id)]
         if any(taken):
             await self._recorder.commit()
         if self._state.cancelling is not None:
             self._attempts.cancel()
-        return any(taken)
 
     # --- deciding and staging ----------------------------------------------------------------------------------------
 
@@ -209,11 +208,11 @@ class Driver:
 
     # --- waiting -------------------------------------------------------------------------------------------------------
 
-    def _keep(self, task: asyncio.Task[Any]) -> None:
+    def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._over)
 
-    def _over(self, task: asyncio.Task[Any]) -> None:
+    def _over(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._ended.append(error)

@@ -19,7 +19,7 @@ from durum.core.run_state import RunState, begin
 from durum.errors import CorruptionError, NotFoundError, PlanChangedError
 
 if TYPE_CHECKING:
-    from durum.core.plan import ExecutionPlan, PlanNode
+    from durum.core.plan import ExecutionPlan
     from durum.engine.artifacts import ArtifactReader
     from durum.engine.recorder import Recorder
     from durum.ports import EventStore
@@ -97,7 +97,7 @@ def adopt_code(recorder: Recorder, plan: ExecutionPlan, plan_bytes: bytes) -> No
     changed = [
         node.id
         for node in new.nodes
-        if node.id not in old.index or _differs(old.node(node.id), node) or not reducers.isdisjoint(node.writes)
+        if node.id not in old.index or old.node(node.id) != node or not reducers.isdisjoint(node.writes)
     ]
     same_order = [node.id for node in old.nodes] == [node.id for node in new.nodes]
     if not changed and not reducers and same_order and old.merges == new.merges:
@@ -130,7 +130,3 @@ def _merge_misfits(state: RunState, new: PlanShape) -> list[str]:
     """Return what no longer fits of the keys that were written to."""
     keys = sorted(key for key in state.writers if state.plan.merges.get(key) != new.merges.get(key))
     return [f"context key {key!r} merges in another way now" for key in keys]
-
-
-def _differs(old: PlanNode, new: PlanNode) -> bool:
-    return old != new
