@@ -20,7 +20,7 @@ def wait(work: Coroutine[Any, Any, T]) -> T:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(work)
+        return _run(work)
     done: Future[T] = Future()
     under_way: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = []
 
@@ -32,7 +32,7 @@ def wait(work: Coroutine[Any, Any, T]) -> T:
 
     def run() -> None:
         try:
-            done.set_result(asyncio.run(main()))
+            done.set_result(_run(main()))
         except BaseException as error:  # noqa: BLE001 - carried over to the caller's thread
             done.set_exception(error)
 
@@ -47,3 +47,14 @@ def wait(work: Coroutine[Any, Any, T]) -> T:
         raise
     finally:
         thread.join()
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine in a loop of its own. The loop's own task gives nothing: asyncio makes a text of whatever it gives."""
+    given: list[T] = []
+
+    async def keep() -> None:
+        given.append(await work)
+
+    asyncio.run(keep())
+    return given[0]

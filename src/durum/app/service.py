@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
     from durum.core.canonical import JsonObject, JsonValue
     from durum.core.config import RunConfig
+    from durum.core.manifest import RunManifest
+    from durum.core.run_state import RunState
+    from durum.engine.engine import StartRun
     from durum.engine.stop import Stop
     from durum.ports import Clock, Entropy, Head
     from durum.workflow.authoring import Workflow
@@ -92,10 +95,13 @@ class Durum:
         engine = self._engine(asked.workflow, watcher, stop)
         started = None if on_started is None else (lambda: on_started(identity))
         if key is None:
-            wait(engine.start(run, started))
-        elif not wait(start_once(self._store, identity, lambda: engine.start(run, started))):
+            return wait(self._started(engine, run, started))
+        if not wait(start_once(self._store, identity, lambda: engine.start(run, started))):
             return self._attached(identity, asked)
         return self.show(identity)
+
+    async def _started(self, engine: Engine, run: StartRun, on_started: Callable[[], None] | None) -> JsonObject:
+        return await self._let_go(await engine.start(run, on_started), run.manifest)
 
     def _identity(self, run_id: str | None, key: str | None, op_id: str) -> str:
         if key is not None:
@@ -134,13 +140,16 @@ class Durum:
         """
         run = self._load(run_id)
         if run.state.over:
-            return self.show(run.state.run_id)
+            return wait(self._summary_of(run.state, run.manifest))
         actor = actor_or_user(actor)
         check_texts(actor)
         workflow, plan = code_of(run, code, "resume")
         engine = self._engine(workflow, watcher, stop)
-        wait(engine.resume(run.state.run_id, plan, actor))
-        return self.show(run.state.run_id)
+
+        async def drive() -> JsonObject:
+            return await self._let_go(await engine.resume(run.state.run_id, plan, actor, run), run.manifest)
+
+        return wait(drive())
 
     def _engine(self, workflow: Workflow | None, watcher: Watcher | None, stop: Stop | None) -> Engine:
         add_place_to_records()
@@ -209,10 +218,19 @@ class Durum:
 
     async def _summary(self, run_id: str) -> JsonObject:
         run = await load_run(self._store, self._reader, run_id)
-        alive = await self._is_driven(run_id)
-        rests = views.rests_on_children(run.state) and not alive
-        below = [await self._status(child) for child in run.state.children] if rests else []
-        return views.summary(run, owner_alive=alive, below=below)
+        return await self._summary_of(run.state, run.manifest)
+
+    async def _summary_of(self, state: RunState, manifest: RunManifest) -> JsonObject:
+        alive = await self._is_driven(state.run_id)
+        rests = views.rests_on_children(state) and not alive
+        below = [await self._status(child) for child in state.children] if rests else []
+        return views.summary(state, manifest, owner_alive=alive, below=below)
+
+    async def _let_go(self, state: RunState, manifest: RunManifest) -> JsonObject:
+        """Return the summary of a run that was driven, as it was left unless somebody has taken it further."""
+        head = await self._store.head(state.run_id)
+        moved = head is None or head.seq != state.seq
+        return await (self._summary(state.run_id) if moved else self._summary_of(state, manifest))
 
     async def _is_driven(self, run_id: str) -> bool:
         head = await self._store.head(run_id)

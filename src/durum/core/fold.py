@@ -67,6 +67,7 @@ def fold(state: RunState, envelopes: Iterable[ev.Envelope], attached: Attached =
                 _note_writes(state, event, attached)
         state.seq = envelope.seq
         state.hash = envelope.hash
+        state.updated_ms = envelope.ts_millis
     return state
 
 
@@ -92,6 +93,7 @@ def _run_started(state: RunState, envelope: ev.Envelope, event: ev.RunStarted) -
     if state.seq:
         raise _broken(state, envelope, "it is not the first event")
     state.started = event
+    state.started_ms = envelope.ts_millis
     state.ready = [position for position, progress in enumerate(state.states) if not progress.blockers]
     for position in state.ready:
         state.states[position].status = StateStatus.READY

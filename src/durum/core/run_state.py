@@ -90,6 +90,8 @@ class RunState(msgspec.Struct):
     cancelling: ev.CancelRequested | None = None
     seq: int = 0
     hash: str = ""
+    started_ms: int = 0  # Unix epoch, of the first event
+    updated_ms: int = 0  # of the last one; nothing is decided by either
     failed: int | None = None  # position of the first state that failed for good
 
     @property

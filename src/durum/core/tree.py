@@ -137,7 +137,7 @@ class Tree(msgspec.Struct, frozen=True):
     def find(self, key: str) -> Item | None:
         """Return the item of a key, None if the map has no such key."""
         leaves = self.levels[0]
-        at = bisect_left(leaves, key, key=_last_key)
+        at = bisect_left(leaves, key, key=_last_key) if len(leaves) > 1 else 0
         if at == len(leaves):
             return None
         items = leaves[at].items
@@ -146,6 +146,9 @@ class Tree(msgspec.Struct, frozen=True):
 
     def edit(self, changes: Mapping[str, Item | None], fresh: list[Node]) -> Tree:
         """Return the map with items replaced, added or (None) removed; nodes made on the way are added to ``fresh``."""
+        replaced = self._replaced(*next(iter(changes.items())), fresh) if len(changes) == 1 else None
+        if replaced is not None:
+            return replaced
         levels: list[tuple[Node, ...]] = []
         for level, old in enumerate(self.levels):
             new, removed, added = _edit_level(old, changes, level=level)
@@ -156,6 +159,22 @@ class Tree(msgspec.Struct, frozen=True):
             gone: dict[str, Item | None] = {node.last_key: None for node in removed}
             changes = gone | {node.last_key: _parent_item(node, keyed=True, level=level + 1) for node in added}
         return self._topped(levels, fresh)
+
+    def _replaced(self, key: str, item: Item | None, fresh: list[Node]) -> Tree | None:
+        """Return the map with the item of one key replaced: no cut moves. None if that is not what is asked for."""
+        if item is None or self.find(key) is None:
+            return None
+        levels: list[tuple[Node, ...]] = []
+        for level, nodes in enumerate(self.levels):
+            at = bisect_left(nodes, key, key=_last_key) if len(nodes) > 1 else 0
+            old = nodes[at]
+            place = bisect_left(old.items, key, key=_key)
+            made = _make_node((*old.items[:place], item, *old.items[place + 1 :]), keyed=True, level=level)
+            fresh.append(made)
+            levels.append((*nodes[:at], made, *nodes[at + 1 :]))
+            key = old.last_key
+            item = _parent_item(made, keyed=True, level=level + 1) if len(nodes) > 1 else item
+        return Tree(keyed=True, levels=tuple(levels))
 
     def extend(self, items: Sequence[Item], fresh: list[Node]) -> Tree:
         """Return the list with items added at its end; nodes made on the way are added to ``fresh``."""

@@ -25,6 +25,10 @@ class ArtifactReader:
         self._size = 0
         self._cache: OrderedDict[str, bytes] = OrderedDict()
 
+    def at_hand(self, artifact_id: str) -> bytes | None:
+        """Return the bytes of an artifact if they are in memory."""
+        return self._cache.get(artifact_id)
+
     async def get(self, artifact_id: str) -> bytes:
         """Return the bytes of an artifact."""
         data = self._cache.get(artifact_id)

@@ -7,6 +7,7 @@ written changes anything, and a resumed run cannot differ from one that never cr
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -16,7 +17,7 @@ from durum.core.events import Write
 from durum.core.ids import ContextKey
 from durum.core.merges import APPEND
 from durum.core.secrets import refuse_secrets
-from durum.core.tree import INLINE_BYTES, Item, Tree, entry_of, map_item, map_row, reference
+from durum.core.tree import INLINE_BYTES, TREE_BYTES, Item, Tree, entry_of, map_item, map_row, reference
 from durum.engine.merging import appended, edit_tree
 from durum.errors import ConfigError, StorageError
 
@@ -62,12 +63,12 @@ class ContextOverlay:
 
     def read(self, key: str) -> JsonValue:
         """Return a fresh copy of the value, None if the key is absent; ``has`` tells an absent key from a null."""
-        key = key if type(key) is str else str(ContextKey(key))
+        key = key if type(key) is str else _checked_key(key)
         staged = self._staged.get(key)
         if staged is not None and staged.op in {"set", "delete"}:
             return decode_json(staged.data[0])  # null for a deleted key
         entry = self._look(key)
-        value = None if entry is None else at_once(self._snapshots.value(entry))
+        value = None if entry is None else self._value(entry)
         if staged is None:
             return value
         if staged.op == "reduce":
@@ -76,16 +77,20 @@ class ContextOverlay:
             return [*(value or ()), *_items(staged)]
         return value  # no list to add to; the attempt fails for it when it ends
 
+    def _value(self, entry: bytes) -> JsonValue:
+        data = self._snapshots.at_hand(entry)
+        return at_once(self._snapshots.value(entry)) if data is None else decode_json(data)
+
     def item(self, key: str, index: int) -> JsonValue:
         """Return a fresh copy of one item of a list, or of one ``[key, value]`` of a map; only the item counts as read."""
-        found = self._base.find(ContextKey(key))
+        found = self._base.find(_checked_key(key))
         data = at_once(self._snapshots.items(map_row(found)[1]))[index] if found is not None else b"null"
         self._item_reads[key] = data if len(data) <= INLINE_BYTES else reference(digest_bytes(data))
         return decode_json(data)
 
     def has(self, key: str) -> bool:
         """Tell whether the key is there."""
-        key = key if type(key) is str else str(ContextKey(key))
+        key = key if type(key) is str else _checked_key(key)
         staged = self._staged.get(key)
         return staged.op != "delete" if staged is not None else self._look(key) is not None
 
@@ -94,7 +99,7 @@ class ContextOverlay:
 
         Under a key with a reducer it is what this state contributes; writing again replaces it.
         """
-        key = str(ContextKey(key))
+        key = _checked_key(key)
         merge = self._merges.names.get(key)
         if merge == APPEND:
             message = f"context key {key!r} merges by appending; return or append only the new items"
@@ -103,7 +108,7 @@ class ContextOverlay:
 
     def append(self, key: str, items: Sequence[object]) -> None:
         """Stage items to add to a key that merges by appending."""
-        key = str(ContextKey(key))
+        key = _checked_key(key)
         if self._merges.names.get(key) != APPEND:
             message = f"context key {key!r} does not merge by appending; declare merge='append' to add items to it"
             raise ConfigError(message)
@@ -115,7 +120,7 @@ class ContextOverlay:
 
     def delete(self, key: str) -> None:
         """Stage the removal of a key; what several states add to cannot be taken away by one of them."""
-        key = str(ContextKey(key))
+        key = _checked_key(key)
         merge = self._merges.names.get(key)
         if merge is not None:
             message = f"context key {key!r} merges by {'appending' if merge == APPEND else merge}; it cannot be deleted"
@@ -140,7 +145,7 @@ class ContextOverlay:
 
     def _look(self, key: str) -> bytes | None:
         if key not in self._reads:
-            item = self._base.find(ContextKey(key))
+            item = self._base.find(_checked_key(key))
             self._reads[key] = None if item is None else map_row(item)[1]
         return self._reads[key]
 
@@ -153,12 +158,10 @@ class ContextOverlay:
             staged = self._staged[key]
             if staged.op == "delete":
                 edits[key] = None
-                writes.append(Write(str(key), _NULL, "delete"))
+                writes.append(Write(key, _NULL, "delete"))
                 continue
-            value = _items(staged) if staged.op == "append" else decode_json(staged.data[0])
-            data = staged.data[0] if len(staged.data) == 1 else None
-            entry = entry_of(value, artifacts.__setitem__, data)
-            writes.append(Write(str(key), msgspec.Raw(entry), staged.op))  # type: ignore[arg-type]
+            entry = _entry(staged, artifacts)
+            writes.append(Write(key, msgspec.Raw(entry), staged.op))  # type: ignore[arg-type]
             edits[key] = map_item(key, await self._merged(key, staged, entry, artifacts))
         tree = edit_tree(self._base, edits, artifacts)
         return Committed(tree, writes, artifacts)
@@ -192,6 +195,25 @@ def at_once(work: Coroutine[object, object, T]) -> T:
     work.close()
     message = "the store does not answer at once; its values must be fetched before the attempt"
     raise StorageError(message)
+
+
+@lru_cache(maxsize=4096)
+def _checked_text(key: str) -> str:
+    return str(ContextKey(key))
+
+
+def _checked_key(key: str) -> str:
+    """Return a context key as plain text; ``InvalidIdError``. One that passed once is looked up."""
+    return _checked_text(key) if type(key) is str else str(ContextKey(key))
+
+
+def _entry(staged: Staged, artifacts: dict[str, bytes]) -> bytes:
+    """Return the entry of what was staged; its artifacts go to ``artifacts``."""
+    put = artifacts.__setitem__
+    if len(staged.data) == 1:
+        data = staged.data[0]
+        return entry_of(decode_json(data) if len(data) > TREE_BYTES else None, put, data)
+    return entry_of(_items(staged), put)
 
 
 def _checked(key: str, value: object) -> bytes:

@@ -132,13 +132,14 @@ class Driver:
         parked = False
         while not self._state.over and not parked:
             commands = self._allowed(d.decide(self._state, self._world.clock.now_ms()))
+            before = len(begun)
             for command in commands:
                 parked = isinstance(command, d.ParkRun)
                 if isinstance(command, d.EnterState) and self._state.doomed:
                     break  # the entry before it failed: what follows from that is decided first
                 await self._perform(command, begun)
-            if all(isinstance(command, d.WaitUntil) for command in commands):
-                break
+            if len(begun) - before == len(commands) or all(isinstance(command, d.WaitUntil) for command in commands):
+                break  # whatever may begin has begun
         await self._recorder.commit()
         return begun, parked or self._state.over or (self._draining and not self._state.open)
 

@@ -137,15 +137,17 @@ class Engine:
         finally:
             await self._give_up(head)
 
-    async def resume(self, run_id: str, plan: ExecutionPlan, actor: str | None = "") -> RunState:
-        """Drive a run on; one that is over is returned as it is, without a write.
+    async def resume(
+        self, run_id: str, plan: ExecutionPlan, actor: str | None = "", loaded: LoadedRun | None = None
+    ) -> RunState:
+        """Drive a run on; one that is over is returned as it is, without a write. ``loaded`` is the run if it was read already.
 
         A paused one goes on on the word of ``actor``, and stays paused if that is None.
 
         Raises:
             NotFoundError, RunOwnedError, PlanChangedError.
         """
-        loaded = await load_run(self._store, self._reader, run_id)
+        loaded = loaded or await load_run(self._store, self._reader, run_id)
         if not loaded.state.over:
             head = await self._store.claim(run_id)
             try:

@@ -7,9 +7,9 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, NamedTuple
 
-from durum.codec import decode, encode
+from durum.codec import as_read_back, encode
 from durum.core.canonical import digest_bytes
-from durum.core.fold import Attached, fold
+from durum.core.fold import NOTHING_ATTACHED, Attached, fold
 from durum.errors import ConcurrencyError, ConfigError, StoreUnavailableError
 from durum.ports import Artifact
 
@@ -92,18 +92,18 @@ class Recorder:
         return True
 
     def stage(
-        self, event: Event, state_id: str | None = None, attempt: int | None = None, attached: Attached | None = None
+        self, event: Event, state_id: str | None = None, attempt: int | None = None, attached: Attached = NOTHING_ATTACHED
     ) -> Envelope:
         """Chain and fold an event; it is not durable, and must not be acted upon outside, before ``commit``."""
         self._check()
-        seq = self._seq + 1
+        seq, epoch, writer, before, now_ms = self._seq + 1, self._head.epoch, self._writer, self._hash, self._clock.now_ms()
         stored = encode(
             event,
             seq=seq,
-            ts_millis=self._clock.now_ms(),
-            epoch=self._head.epoch,
-            writer=self._writer,
-            prev_hash=self._hash,
+            ts_millis=now_ms,
+            epoch=epoch,
+            writer=writer,
+            prev_hash=before,
             state_id=state_id,
             attempt=attempt,
         )
@@ -111,11 +111,18 @@ class Recorder:
             raise ConfigError(
                 f"a {event.kind} event of {len(stored.body)} bytes is over {INLINE_EVENT_BYTES}; use shorter keys and names"
             )
-        envelope = decode(self._head.run_id, stored, self._hash)  # what cannot be read back must not be written
-        if attached is None:
-            fold(self.state, (envelope,))
-        else:
-            fold(self.state, (envelope,), attached)
+        envelope = as_read_back(
+            self._head.run_id,
+            event,
+            stored,
+            before,
+            ts_millis=now_ms,
+            epoch=epoch,
+            writer=writer,
+            state_id=state_id,
+            attempt=attempt,
+        )
+        fold(self.state, (envelope,), attached)
         self._seq = seq
         self._hash = stored.hash
         self._staged.append(stored)

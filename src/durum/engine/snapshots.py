@@ -57,6 +57,14 @@ class Snapshots:
         ]
         return Tree(rows[0][0][2].keyed, tuple(levels))
 
+    def at_hand(self, entry: bytes) -> bytes | None:
+        """Return the canonical JSON of the value an entry stands for, if it is in memory and in one piece."""
+        identity = entry_id(entry)
+        if identity is None:
+            return entry[1:-1]
+        data = self._reader.at_hand(identity)
+        return None if data is None or is_node(data) else data
+
     async def value(self, entry: bytes) -> JsonValue:
         """Return a fresh decode of the value an entry stands for."""
         identity = entry_id(entry)

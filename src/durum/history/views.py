@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from durum.core.canonical import JsonObject, JsonValue
     from durum.core.failure import StateError
+    from durum.core.manifest import RunManifest
     from durum.core.run_plan import RunPlan
     from durum.core.run_state import Progress, RunState
     from durum.engine.recovery import LoadedRun
@@ -35,12 +36,11 @@ def rests_on_children(state: RunState) -> bool:
     return bool(state.children) and state.status() is ev.RunStatus.WAITING and not state.waiting
 
 
-def summary(run: LoadedRun, *, owner_alive: bool, below: Sequence[str] = ()) -> JsonObject:
+def summary(state: RunState, manifest: RunManifest, *, owner_alive: bool, below: Sequence[str] = ()) -> JsonObject:
     """Return a run on one page: ``interrupted`` is a run that resuming would bring on, and that has no living owner.
 
     ``below`` are the statuses of its open children, of a run that rests on them: it goes by what they do.
     """
-    state = run.state
     status = state.status()
     if status in {ev.RunStatus.RUNNING, ev.RunStatus.WAITING} and not owner_alive:
         status = _status_by_children(below)
@@ -53,7 +53,7 @@ def summary(run: LoadedRun, *, owner_alive: bool, below: Sequence[str] = ()) -> 
         "run_id": state.run_id,
         "status": status.value,
         "op_id": state.plan.op_id,
-        "op_version": run.manifest.op_version,
+        "op_version": manifest.op_version,
         "head_seq": state.seq,
         "head_hash": state.hash,
         "final_snapshot_id": None if completed is None else completed.final_snapshot_id,
@@ -63,11 +63,11 @@ def summary(run: LoadedRun, *, owner_alive: bool, below: Sequence[str] = ()) -> 
         "paused": paused(state),
         "gates": [gate_json(state, gate) for gate in state.gates.values()],
         "children": [*state.children],
-        "parent": run.manifest.parent.run_id if isinstance(run.manifest.parent, Parent) else None,
+        "parent": manifest.parent.run_id if isinstance(manifest.parent, Parent) else None,
         "driven": owner_alive,
         "states": counts,
-        "started_ms": run.envelopes[0].ts_millis,
-        "updated_ms": run.envelopes[-1].ts_millis,
+        "started_ms": state.started_ms,
+        "updated_ms": state.updated_ms,
     }
 
 
