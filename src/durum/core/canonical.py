@@ -51,6 +51,14 @@ def canonical_json(value: object) -> bytes:
     return _slow(value) if data is None else data
 
 
+def canonical_parts(value: object) -> bytes:
+    """Return the RFC 8785 bytes of what is made of texts, None, and ``msgspec.Raw`` that is canonical already; nothing is checked.
+
+    Keys of maps must be ASCII.
+    """
+    return _encode_sorted(value)
+
+
 def digest_bytes(data: bytes) -> str:
     """Return the SHA-256 of ``data`` as 64 lowercase hex digits."""
     return hashlib.sha256(data).hexdigest()

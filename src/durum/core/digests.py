@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from durum.core.canonical import decode_json, digest
+from durum.core.canonical import canonical_parts, digest_bytes
 from durum.core.run_state import StateStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from durum.core.canonical import JsonObject
     from durum.core.run_plan import RunPlan
     from durum.core.run_state import Progress, RunState
 
@@ -33,24 +32,24 @@ def semantic_digest(state: RunState) -> str:
         if progress.status in {StateStatus.COMPLETED, StateStatus.FAILED, StateStatus.SKIPPED}
     ]
     status = None if state.completed is None else state.completed.status.value
-    meaning: JsonObject = {"states": [*sorted(settled, key=_state_of)], "status": status}
+    meaning: dict[str, object] = {"states": sorted(settled, key=_state_of), "status": status}
     if plan.counts:
         meaning["extensions"] = [[state_id, count] for state_id, count in sorted(_extensions(plan))]
-    return digest(meaning)
+    return digest_bytes(canonical_parts(meaning))  # entries are canonical JSON as they stand
 
 
 def _extensions(plan: RunPlan) -> Iterable[tuple[str, int]]:
     return ((plan.nodes[head].id, count) for head, count in plan.counts.items())
 
 
-def _state_of(meaning: JsonObject) -> str:
+def _state_of(meaning: dict[str, object]) -> str:
     return str(meaning["state"])
 
 
-def _meaning(state_id: str, progress: Progress) -> JsonObject:
-    meaning: JsonObject = {"state": state_id, "outcome": progress.status.value}
+def _meaning(state_id: str, progress: Progress) -> dict[str, object]:
+    meaning: dict[str, object] = {"state": state_id, "outcome": progress.status.value}
     if progress.completed is not None:
-        meaning["writes"] = [[write.key, decode_json(bytes(write.entry)), write.op] for write in progress.writes]
+        meaning["writes"] = [(write.key, write.entry, write.op) for write in progress.writes]
         meaning["facts"] = progress.completed.facts
     if progress.status is StateStatus.FAILED and progress.error is not None:
         meaning["error"] = progress.error.info.code

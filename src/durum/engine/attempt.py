@@ -193,9 +193,7 @@ async def _bounded(
     """
     work = asyncio.create_task(handler)
     try:
-        both: set[asyncio.Future[Any]] = {work} if cancelled is None else {work, cancelled}
-        timeout = None if timeout_ms is None else timeout_ms / 1000
-        await asyncio.wait(both, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        await _first(work, cancelled, timeout_ms)
     except asyncio.CancelledError:
         await _end(work, _STOP_SECONDS)
         raise
@@ -203,6 +201,29 @@ async def _bounded(
         await _end(work, _GRACE_SECONDS)
         return _TIMED_OUT if cancelled is None or not cancelled.done() else _CANCELLED
     return asyncio.CancelledError() if work.cancelled() else work.result()
+
+
+async def _first(work: asyncio.Task[Ended], cancelled: asyncio.Future[None] | None, timeout_ms: int | None) -> None:
+    """Return once the work is done, somebody cancelled it, or its time is up; half of what ``asyncio.wait`` costs."""
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[None] = loop.create_future()
+
+    def wake(_: object = None) -> None:
+        if not waiter.done():
+            waiter.set_result(None)
+
+    alarm = None if timeout_ms is None else loop.call_later(timeout_ms / 1000, wake)
+    work.add_done_callback(wake)
+    if cancelled is not None:
+        cancelled.add_done_callback(wake)
+    try:
+        await waiter
+    finally:
+        work.remove_done_callback(wake)
+        if cancelled is not None:
+            cancelled.remove_done_callback(wake)
+        if alarm is not None:
+            alarm.cancel()
 
 
 async def _end(work: asyncio.Task[Ended], seconds: float) -> None:

@@ -152,7 +152,7 @@ class Attempts:
     def _finish(self, begun: Begun, overlay: ContextOverlay, io: LiveIo, executed: Executed) -> None:
         node = self._state.plan.nodes[begun.position]
         cancelled = executed.error is not None and executed.error.code == RUN_CANCELLED
-        blocked = None if cancelled else io.effects.blocked
+        blocked = None if cancelled else io.blocked
         error = executed.error if blocked is None else describe(blocked, scrub=io.guard.scrub)
         if error is None:
             error = self._extend(node, begun.number, executed)

@@ -40,7 +40,10 @@ class Boundaries:
         answers for reducers whose code is not at hand.
         """
         plan = self._state.plan
-        return await self._joined(plan.deps[position], plan.nodes[position].id, artifacts, recorded)
+        deps = plan.deps[position]
+        if len(deps) == 1 and (left := self._state.states[deps[0]].snapshot_id) is not None:  # nothing to join
+            return self._snapshots.known(left) or await self._snapshots.tree(left), None
+        return await self._joined(deps, plan.nodes[position].id, artifacts, recorded)
 
     async def final(self, artifacts: dict[str, bytes], recorded: str | None = None) -> tuple[Tree, ContextError | None]:
         """Return the tree a run ends with, the join of every completed state nothing completed depends on, as ``base`` does."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from durum.core.canonical import canonical_json, digest, digest_bytes
+from durum.core.canonical import canonical_json, canonical_parts, digest_bytes
 from durum.core.events import INLINE_KEYS, StateCompleted
 from durum.core.fold import NOTHING_ATTACHED, Attached
 
@@ -57,5 +57,5 @@ def completion(node: PlanNode, reads: Mapping[str, bytes | None], committed: Com
 
 def input_digest(node: PlanNode, reads: Mapping[str, bytes | None]) -> str:
     """Return the digest of what an attempt went by: its step's id and version, and the entry of every key it read."""
-    seen = [[key, "" if (entry := reads[key]) is None else entry.decode()] for key in sorted(reads)]
-    return digest({"reads": seen, "state": node.id, "version": node.version})
+    seen = [(key, "" if (entry := reads[key]) is None else entry.decode()) for key in sorted(reads)]
+    return digest_bytes(canonical_parts({"reads": seen, "state": node.id, "version": node.version}))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from durum.core.canonical import canonical_json, decode_json, digest_bytes
+from durum.core.canonical import canonical_json, canonical_parts, decode_json, digest_bytes
 from durum.core.events import Write
 from durum.core.ids import ContextKey
 from durum.core.merges import APPEND
@@ -136,7 +136,7 @@ class ContextOverlay:
         """Yield every staged value, as canonical JSON of an object with its key."""
         for key, staged in self._staged.items():
             for data in staged.data:
-                yield b"{%b:%b}" % (canonical_json(key), data)
+                yield b"{%b:%b}" % (canonical_parts(key), data)
 
     @property
     def reads(self) -> Mapping[str, bytes | None]:
@@ -218,7 +218,7 @@ def _entry(staged: Staged, artifacts: dict[str, bytes]) -> bytes:
 
 def _checked(key: str, value: object) -> bytes:
     data = canonical_json(value)
-    refuse_secrets("the context", b"{%b:%b}" % (canonical_json(key), data))
+    refuse_secrets("the context", b"{%b:%b}" % (canonical_parts(key), data))
     return data
 
 

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from durum.core.canonical import JsonValue
     from durum.core.events import FactOutcome, FactScope
     from durum.engine.transports import CallHandle
+    from durum.errors import EffectUnknownError
 
 CANCELLED = canonical_json({"cancelled": True})
 
@@ -108,7 +109,19 @@ class LiveIo:
         self.flying: dict[str, str] = {}  # fact key -> namespace of calls without an outcome yet
         self._begun = 0  # calls that were not answered from the record
         self.used: dict[str, str] = {}  # fact key -> payload id, of every fact this attempt went by
-        self.effects = Effects(self)
+        self._effects: Effects | None = None
+
+    @property
+    def effects(self) -> Effects:
+        """The attempt's effects; few attempts have any."""
+        if self._effects is None:
+            self._effects = Effects(self)
+        return self._effects
+
+    @property
+    def blocked(self) -> EffectUnknownError | None:
+        """What ends the attempt whatever the step makes of it: an effect nobody can tell the outcome of."""
+        return None if self._effects is None else self._effects.blocked
 
     # --- the provider -----------------------------------------------------------------------------------------------
 
@@ -308,12 +321,14 @@ class LiveIo:
         self.attempt.open = False
         for key in list(self.flying):
             self.cancelled(key)
-        await self.effects.settle(cancelled, cut=cut)
+        if self._effects is not None:
+            await self._effects.settle(cancelled, cut=cut)
 
     async def let_go(self) -> None:
         """Close the attempt's IO where the process lets go of the run; the log leaves the attempt open."""
         self.attempt.open = False
-        await self.effects.let_go()
+        if self._effects is not None:
+            await self._effects.let_go()
 
     def facts_digest(self) -> str | None:
         """Return the digest of the facts this attempt went by."""
