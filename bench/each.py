@@ -1,27 +1,27 @@
-"""An item of a step that runs for each against a plain step that does the same, interleaved in one process.
+"""An item of a step that runs for each against a plain step that does the same, in turn in one process.
 
-    python -m bench.each [--items 1000] [--rounds 7]
+    python -m bench.each [--quick]
 
-Both give a text of 200 characters and cost one commit, one at a time and eight at a time. The ratios are the median time of an
-item, by the clock and of the processor alone, over that of a plain state, from the first that completed to the last. Below
-stand the processor's time and the memory of one run of so many items and of ten times as many: both grow with the items.
+Both give a text of 200 characters and cost one commit, one at a time and eight at a time: the time of an item over that of a
+plain state, from the first that completed to the last. And a run of ten times as many items: its processor time an item over
+the short run's, and what each item adds to the peak of memory.
 """
 
 from __future__ import annotations
 
-import argparse
-import resource
-import statistics
-import tempfile
 import time
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, TypedDict
 
 import durum
+from bench.figures import Figure, ratio, report, spread
+from bench.peak import peak_bytes
+from bench.rounds import Took, clocks, in_turn, rates_note
 from durum.core.events import Envelope, StateCompleted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 TEXT = "One state for every item of a list. " * 6
 AT_A_TIME = (1, 8)
@@ -59,66 +59,44 @@ def plain(count: int) -> durum.Workflow:
     return flow
 
 
-def seconds_of(flow: durum.Workflow, count: int, at_a_time: int) -> tuple[float, float]:
-    """Run a workflow in a store of its own; return the seconds a state took, by the clock and of the processor."""
-    marks: list[tuple[float, float]] = []
+def run(folder: Path, flow: durum.Workflow, count: int, at_a_time: int) -> Took:
+    """Run a workflow in a new store; return what its states took, from the first that completed to the last."""
+    marks: list[Took] = []
 
     def note(envelope: Envelope) -> None:
         if isinstance(envelope.event, StateCompleted) and not envelope.event.state_id.endswith(".each"):
-            marks.append((time.perf_counter(), time.process_time()))
+            marks.append(Took(time.perf_counter(), time.process_time()))
 
-    with tempfile.TemporaryDirectory() as folder, durum.open(f"sqlite:///{Path(folder)}/runs.db") as store:
+    with durum.open(f"sqlite:///{folder / 'runs.db'}") as store:
         config = durum.RunConfig(max_concurrency=at_a_time)
         numbers: list[object] = [*range(count)]
         result = store.start(flow, {"numbers": numbers}, config=config, watcher=durum.Watcher(event=note))
         assert result["status"] == "completed", result
-    clock, processor = (end - begin for begin, end in zip(marks[0], marks[count - 1], strict=True))
-    return clock / (count - 1), processor / (count - 1)
+    first, last = marks[0], marks[count - 1]
+    return Took(last.clock - first.clock, last.processor - first.processor)
 
 
-def measure(count: int, rounds: int, at_a_time: int) -> str:
-    """Return the figures of one degree of concurrency as a line."""
-    flows = {make: make(count) for make in (items, plain)}
-    seconds: dict[object, list[tuple[float, float]]] = {make: [] for make in flows}
-    for flow in flows.values():
-        seconds_of(flow, count, at_a_time)
-    for _ in range(rounds):
-        for make, flow in flows.items():
-            seconds[make].append(seconds_of(flow, count, at_a_time))
-    line = f"{at_a_time:9}"
-    for which in (0, 1):
-        item, state = (statistics.median(pair[which] for pair in seconds[make]) for make in (items, plain))
-        line += f" {item * 1e6:10.0f} {state * 1e6:11.0f} {item / state:6.2f}  "
-    return line
-
-
-def memory() -> int:
-    """Return the most memory this process ever held, in KiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-def grown(count: int) -> str:
-    """Return the figures of one run as a line."""
-    before = memory()
-    _, seconds = seconds_of(items(count), count, AT_A_TIME[-1])
-    return f"{count:9,} {seconds * 1e6:11.0f} {(memory() - before) / 1024:14.0f}"
-
-
-def main() -> None:
-    """Measure."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--items", type=int, default=1000)
-    parser.add_argument("--rounds", type=int, default=7)
-    options = parser.parse_args()
-    small = grown(options.items)
-    large = grown(options.items * 10)
-    print("at a time us an item  us a state  ratio   of the processor alone")
+def measure(*, quick: bool) -> list[Figure]:
+    """Return the figures."""
+    count, rounds = (30, 1) if quick else (1000, 5)
+    (short, _), (long, added) = (_grown(items(size), size) for size in (count, count * 10))
+    note = f"{short:.0f} and {long:.0f} us of the processor an item; each item adds {added / 1000:.1f} KB of memory"
+    figures = [Figure(f"{count * 10:,} items against {count:,}: processor time an item", spread([long / short]), note=note)]
+    flows = {"each=": items(count), "plain": plain(count)}
     for at_a_time in AT_A_TIME:
-        print(measure(options.items, options.rounds, at_a_time))
-    print("    items  us an item  MiB at most more")
-    print(small)
-    print(large)
+        works = {name: partial(run, flow=flow, count=count, at_a_time=at_a_time) for name, flow in flows.items()}
+        took = in_turn(rounds, works)
+        name = f"an item of each= against a plain state, {at_a_time} at a time: time"
+        figures.append(Figure(name, ratio(clocks(took["each="]), clocks(took["plain"])), note=rates_note(took, count)))
+    return figures
+
+
+def _grown(flow: durum.Workflow, count: int) -> tuple[float, float]:
+    """Return the processor's time an item in us, and the bytes each added to the peak."""
+    before = peak_bytes()
+    ((took,),) = in_turn(1, {"": partial(run, flow=flow, count=count, at_a_time=AT_A_TIME[-1])}).values()
+    return took.processor / count * 1e6, (peak_bytes() - before) / count
 
 
 if __name__ == "__main__":
-    main()
+    report(measure, __doc__)

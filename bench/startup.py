@@ -1,19 +1,24 @@
-"""What a first run costs: bare Python, ``import durum``, ``durum --help`` and a whole three-state run in a new store.
+"""What a first run costs above bare Python: ``import durum``, ``durum --help``, a whole three-state run in a new store.
 
-    python -m bench.startup [--rounds 9]
+    python -m bench.startup [--quick]
 
-Each figure is the median of whole processes, run in turn, so that a slow moment of the machine meets all of them.
+Each figure is of whole processes, run in turn, less the median of ``python -c pass`` in the same rounds.
 """
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
+from functools import partial
+from typing import TYPE_CHECKING
+
+from bench.figures import Figure, at_most, report, spread
+from bench.rounds import Took, clocks, in_turn
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FLOW = """
 from durum import Workflow
@@ -35,33 +40,38 @@ def two(one: int) -> int:
 def three(two: int) -> int:
     return two + 1
 """
+BARE = "python -c pass"
+LIBRARIES = "import msgspec, asyncio, sqlite3"
+COMMANDS = {
+    BARE: ["-c", "pass"],
+    LIBRARIES: ["-c", LIBRARIES],
+    "import durum": ["-c", "import durum"],
+    "durum --help": ["-m", "durum", "--help"],
+    "first 3-state run in a new process": ["-m", "durum", "run", "three.py", "--json", "--store", "sqlite:///three.db"],
+}
+BOUNDS = {
+    "import durum": at_most(120, 60),
+    "durum --help": at_most(250, 150),
+    "first 3-state run in a new process": at_most(350, 200),
+}
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=9)
-    rounds = parser.parse_args().rounds
-    with tempfile.TemporaryDirectory() as folder:
-        flow = Path(folder) / "three.py"
-        flow.write_text(FLOW, encoding="utf-8")
-        commands = {
-            "python -c pass": ["-c", "pass"],
-            "import msgspec, asyncio, sqlite3": ["-c", "import msgspec, asyncio, sqlite3"],
-            "import durum": ["-c", "import durum"],
-            "durum --help": ["-m", "durum", "--help"],
-            "durum run, three states": ["-m", "durum", "run", str(flow), "--json"],
-        }
-        seconds: dict[str, list[float]] = {name: [] for name in commands}
-        for place in range(rounds):
-            for name, command in commands.items():
-                store = ["--store", f"sqlite:///{folder}/{place}.db"] if "run" in command else []
-                begun = time.perf_counter()
-                subprocess.run([sys.executable, *command, *store], check=True, capture_output=True, cwd=folder)
-                seconds[name].append(time.perf_counter() - begun)
-    for name, measured in seconds.items():
-        print(f"{statistics.median(measured) * 1000:6.0f} ms   {name}")
+def process(command: list[str], folder: Path) -> Took:
+    """Run a Python process in a folder with a workflow; return how long it took."""
+    (folder / "three.py").write_text(FLOW, encoding="utf-8")
+    begun = time.perf_counter()
+    subprocess.run([sys.executable, *command], check=True, capture_output=True, cwd=folder)
+    return Took(time.perf_counter() - begun, 0.0)
+
+
+def measure(*, quick: bool) -> list[Figure]:
+    """Return the figures."""
+    took = in_turn(1 if quick else 15, {name: partial(process, command) for name, command in COMMANDS.items()})
+    bare = statistics.median(clocks(took[BARE]))
+    above = {name: spread([(seconds - bare) * 1000 for seconds in clocks(rounds)]) for name, rounds in took.items()}
+    note = f"{BARE}: {bare * 1000:.0f} ms; {LIBRARIES}: {above[LIBRARIES].median:.0f} ms above it"
+    return [Figure(f"above bare Python: {name}", above[name], bounds, "ms", note) for name, bounds in BOUNDS.items()]
 
 
 if __name__ == "__main__":
-    main()
+    report(measure, __doc__)

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-CODE = ("src", "tests", "tools", "scripts", "examples")  # the folders that hold Python
+CODE = ("src", "tests", "tools", "scripts", "examples", "bench")  # the folders that hold Python
 
 
 def python_files(root: Path, *folders: str) -> list[Path]:

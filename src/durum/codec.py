@@ -51,7 +51,7 @@ UPCASTS: dict[tuple[str, int], Callable[[msgspec.Raw], msgspec.Raw]] = {}
 """(kind, stored version) -> body of the next version. Empty while every kind is at version 1."""
 
 
-class _Stored(msgspec.Struct, frozen=True, omit_defaults=True):
+class _Stored(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The stored envelope; fields in canonical order, absent when they say nothing."""
 
     body: msgspec.Raw
@@ -66,7 +66,7 @@ class _Stored(msgspec.Struct, frozen=True, omit_defaults=True):
     v: Annotated[int, msgspec.Meta(ge=1)] = 1
 
 
-class _Encoded(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class _Encoded(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """``_Stored`` for writing: canonical field order, the body as a struct."""
 
     attempt: int | None = None
@@ -166,17 +166,17 @@ def decode(run_id: str, stored: StoredEvent, prev_hash: bytes) -> ev.Envelope:
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise CorruptionError(f"event {stored.seq} of run {run_id}", str(error)) from error
     return ev.Envelope(
-        run_id=run_id,
-        seq=raw.seq,
-        ts_millis=raw.ts_millis,
-        event=event,
-        state_id=raw.state_id,
-        attempt=raw.attempt,
-        epoch=raw.epoch,
-        writer=raw.writer,
-        prev_hash=prev_hash.hex(),
-        hash=stored.hash.hex(),
-        branch=raw.branch,
+        run_id,
+        raw.seq,
+        raw.ts_millis,
+        event,
+        raw.state_id,
+        raw.attempt,
+        raw.epoch,
+        raw.writer,
+        prev_hash.hex(),
+        stored.hash.hex(),
+        raw.branch,
     )
 
 

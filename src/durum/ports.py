@@ -16,7 +16,7 @@ MAX_CHUNK_BYTES = 1024 * 1024
 """Longest piece a store hands out at once, whatever the size of the artifact."""
 
 
-class StoredEvent(msgspec.Struct, frozen=True, array_like=True):
+class StoredEvent(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One event as a store keeps it: opaque ``body`` bytes and the chain hash over them (docs/decisions/0002)."""
 
     seq: int  # 1-based, contiguous
@@ -24,7 +24,7 @@ class StoredEvent(msgspec.Struct, frozen=True, array_like=True):
     body: bytes  # canonical JSON of the envelope
 
 
-class Artifact(msgspec.Struct, frozen=True, array_like=True):
+class Artifact(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Immutable bytes on their way into a store."""
 
     id: str  # SHA-256 of ``data`` in lowercase hex
@@ -48,6 +48,17 @@ class Head(msgspec.Struct, frozen=True):
     epoch: int  # the fencing token every append carries
     owner: str | None  # worker id, None after a release
     created_ms: int
+    strikes: int = 0  # claims in a row, this one included, that took the run over from an owner that was gone
+
+
+class DueRun(msgspec.Struct, frozen=True):
+    """A run that nobody drives and that wants to be driven."""
+
+    run_id: str
+    orphaned: bool  # its owner is gone, and gave nothing up
+    wake_ms: int | None  # when it wanted to be woken; None: somebody wrote to it
+    strikes: int
+    epoch: int  # of its last owner
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -79,8 +90,21 @@ class EventStore(Protocol):
             NotFoundError: ``create`` is not set and there is no such run.
         """
 
-    async def release(self, run_id: str, epoch: int) -> None:
-        """Give the run up if this worker still owns it in ``epoch``."""
+    async def release(self, run_id: str, epoch: int, *, wake_ms: int | None = None) -> None:
+        """Give the run up if this worker still owns it in ``epoch``.
+
+        ``wake_ms`` is when it wants to be driven on by anyone (Unix epoch); None: not before somebody writes to it.
+        """
+
+    def check_lease(self, run_id: str, epoch: int) -> None:
+        """Make sure that nobody has taken the run over, nor can while this worker shows signs of life; cheap.
+
+        Raises:
+            ConcurrencyError: this worker does not own the run in ``epoch`` any more.
+        """
+
+    async def due(self, now_ms: int) -> list[DueRun]:
+        """Return the runs with events that nobody drives and that want to be driven: orphans, then those due the longest."""
 
     async def append(
         self,
@@ -103,7 +127,7 @@ class EventStore(Protocol):
         """Return events ``from_seq`` to ``to_seq``, both included."""
 
     async def is_alive(self, worker: str) -> bool:
-        """Tell whether the process behind a worker id still holds its lock."""
+        """Tell whether the process behind a worker id lives, and is not to be taken for hung."""
 
     async def send(self, message: Message) -> bool:
         """Insert into the run's inbox; the insert is the acknowledgement. False: a message with this key was there first."""

@@ -12,7 +12,7 @@ import pytest
 import durum
 from durum import Io, TransportError, Workflow
 from durum.app.service import store_url
-from durum.app.wiring import DEFAULT_STORE, open_store, store_path, transports
+from durum.app.wiring import DEFAULT_STORE, open_store, sqlite_url, transports
 from durum.engine.artifacts import ArtifactReader
 from durum.errors import ConfigError, NotFoundError
 from durum.stores.memory import MemoryStore
@@ -24,11 +24,45 @@ if TYPE_CHECKING:
 
 
 def test_a_relative_and_an_absolute_path_are_told_apart_by_their_slashes() -> None:
-    """Three and four; whatever else stands in the path is part of it."""
-    assert store_path("sqlite:///a/b.db") == Path("a/b.db")
-    assert store_path("sqlite:////a/b.db") == Path("/a/b.db")
-    assert store_path("sqlite:///x.db?mode=ro") == Path("x.db?mode=ro")
-    assert store_path(DEFAULT_STORE) == Path(".durum/durum.db")
+    """Three and four; whatever else stands in the path before a question mark is part of it."""
+    assert sqlite_url("sqlite:///a/b.db").path == Path("a/b.db")
+    assert sqlite_url("sqlite:////a/b.db").path == Path("/a/b.db")
+    assert sqlite_url("sqlite:///%41&b=c#d.db").path == Path("%41&b=c#d.db")
+    assert sqlite_url(DEFAULT_STORE).path == Path(".durum/durum.db")
+
+
+def test_commits_are_as_durable_as_the_url_says(tmp_path: Path) -> None:
+    """FULL unless said; what SQLite was told is read back from the connection, of the reopened one too."""
+    for option, synchronous in (("", 2), ("?durability=full", 2), ("?durability=normal", 1)):
+        store = open_store(f"sqlite:///{tmp_path}/x.db{option}", create=True)
+        assert isinstance(store, SqliteStore)
+        for _ in range(2):
+            with store._reading() as connection:
+                assert connection.execute("PRAGMA synchronous").fetchone() == (synchronous,)
+            store._let_go(connection)
+        asyncio.run(store.close())
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ("", "has no option ''; the one there is is durability, as in sqlite:///PATH?durability=normal"),
+        ("mode=ro", "has no option 'mode'; the one there is is durability, as in sqlite:///PATH?durability=normal"),
+        ("durabilty=normal", "has no option 'durabilty'; did you mean 'durability'?"),
+        ("durability", "has no durability ''; use full or normal"),
+        ("durability=off", "has no durability 'off'; use full or normal"),
+        ("durability=NORMAL", "has no durability 'NORMAL'; use full or normal"),
+        ("durability=full&durability=normal", "has no durability 'full&durability=normal'; use full or normal"),
+        ("durability=normal?", "has no durability 'normal?'; use full or normal"),
+    ],
+)
+def test_options_of_no_store_are_refused(options: str, reason: str, tmp_path: Path) -> None:
+    """With what there is; nothing is made."""
+    url = f"sqlite:///{tmp_path}/x.db?{options}"
+    with pytest.raises(ConfigError) as caught:
+        open_store(url, create=True)
+    assert str(caught.value) == f"store {url!r} {reason}"
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,16 @@ def test_it_counts_the_runs(durum: CommandLine) -> None:
     assert "holds 1 run" in durum("doctor").out
 
 
+def test_a_weaker_durability_is_a_warning(durum: CommandLine) -> None:
+    """It was asked for, so the store is healthy; what it can lose is said."""
+    ran = durum("doctor", "--store", "sqlite:///x.db?durability=normal", "--json")
+    assert ran.json["result"] == "healthy"
+    assert results(ran)["durability"] == "warning"
+    assert results(durum("doctor", "--json"))["durability"] == "ok"
+    assert "a power cut can lose the last commits" in durum("doctor", "--store", "sqlite:///x.db?durability=normal").out
+    assert "durability 'off'" in durum("doctor", "--store", "sqlite:///x.db?durability=off", code=4).out
+
+
 def test_an_unfit_place_is_a_problem(durum: CommandLine) -> None:
     """Below a regular file no store can be."""
     durum.write("file", "")

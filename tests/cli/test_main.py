@@ -18,7 +18,7 @@ VERBS = {
     "Drive": ["run", "resume"],
     "Steer": ["gates", "answer", "cancel", "pause"],
     "Look": ["ls", "show", "events", "context", "facts", "artifact", "graph"],
-    "Prove": ["replay", "verify"],
+    "Prove": ["replay", "verify", "crash-test"],
     "Operate": ["doctor"],
 }
 

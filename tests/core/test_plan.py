@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from durum import DependencyEdge, ExecutionPlan, Retry, StateMeta, StateNode, StateOutcome
 from durum.core.config import RetryPolicy
-from durum.core.plan import PlanNode, decode_shape, shape_bytes
+from durum.core.plan import PlanNode, decode_shape
 from durum.core.run_plan import RunPlan
 from durum.errors import (
     CircularDependencyError,
@@ -116,7 +116,7 @@ def test_the_stored_shape_comes_back() -> None:
     node = PlanNode(id="", retry=Retry(attempts=2).policy(), timeout_ms=5, version="2", reads=("a",), writes=("b",))
     meta = StateMeta(tags=("t",), idempotency="k")
     made = ExecutionPlan("p", (StateNode("p.a.main", Plain(meta), node),), (), {"log": "append"}).shape
-    assert decode_shape(shape_bytes(made)) == made
+    assert decode_shape(made.stored) == made
     assert (made.nodes[0].meta, made.nodes[0].timeout_ms) == (meta, 5)
 
 
@@ -124,4 +124,4 @@ def test_a_shape_that_could_not_be_read_back_is_not_stored() -> None:
     """A value of another type than declared is found before the run begins, not when it is resumed."""
     odd = PlanNode(id="", retry=RetryPolicy(max_attempts=2.5))  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="max_attempts"):
-        shape_bytes(ExecutionPlan("p", (StateNode("p.a.main", Plain(), odd),)).shape)
+        _ = ExecutionPlan("p", (StateNode("p.a.main", Plain(), odd),)).shape.stored

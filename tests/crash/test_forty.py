@@ -4,212 +4,76 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
 import time
 import uuid
-from collections import Counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import durum
-from tests.crash.drive_forty import TARGET
-from tests.crash.killing import (
-    CHILD,
-    EFFECT,
-    EMPTY,
-    ENVIRONMENT,
-    GONE,
-    ITEMS,
-    PATIENCE_SECONDS,
-    ROOT,
-    Forty,
-    Pace,
-    Story,
-    after_a_line,
-    at_random,
-    live_through,
-    until,
-)
+from durum.testing.crash import CrashReport, crash_test
+from durum.testing.crash.moments import CHILD, EFFECT, EMPTY, ITEMS
 from tests.workflows.forty import EFFECTS
 from tests.workflows.journal import lines_of, short_key
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Callable
 
-SEED = os.environ.get("DURUM_CRASH_SEED", "0")
+SEED = int(os.environ.get("DURUM_CRASH_SEED", "0"))
 KILLS = int(os.environ.get("DURUM_KILLS", "100"))
-BATCHES = 10
-QUOTA = max(1, KILLS // BATCHES)
-ENOUGH = 10  # kills a batch, for certain moments to be met for sure
+ENOUGH = 100  # kills, for certain moments to be met for sure
+TARGET = "tests.workflows.forty:flow"
+ROOT = Path(__file__).parent.parent.parent
+ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")])}
+PATIENCE_SECONDS = 60
+LOOK_SECONDS = 0.004
 TRIES = 20
 PARKED = 3
-TARGETS = (TARGET, "tests.workflows.forty:child")
 
 
-class Ended(NamedTuple):
-    """What a run came to."""
-
-    status: str
-    error: Any
-    final_snapshot_id: str
-    semantic_digest: str
-
-
-class Uncrashed(NamedTuple):
-    """What a run nobody killed came to, its child run too, and how long it took."""
-
-    pace: Pace
-    ended: list[Ended]
-    journal: list[tuple[str, Any]]
-
-
-def new_run(folder: Path, double: str = "true") -> Forty:
-    """Return a run with a folder and a store of its own."""
-    folder.mkdir()
-    return Forty(folder / "durum.db", folder, str(uuid.uuid4()), double)
-
-
-def ends_of(forty: Forty) -> list[Ended]:
-    """Return what the run and its child run came to."""
-    with durum.open(forty.url) as service:
-        summaries: list[Any] = [service.show(run_id) for run_id in forty.run_ids]
-    return [Ended(*(summary[name] for name in Ended._fields)) for summary in summaries]
-
-
-@pytest.fixture(scope="module")
-def uncrashed(tmp_path_factory: pytest.TempPathFactory) -> Uncrashed:
-    """Give what a run nobody killed came to."""
-    forty = new_run(tmp_path_factory.mktemp("uncrashed") / "run")
-    begun = time.monotonic()
-    process = forty.drive("start")
-    until(process, bool)
-    first = time.monotonic()
-    _, said = process.communicate(timeout=PATIENCE_SECONDS)
-    assert process.returncode == 0, said
-    found = Uncrashed(Pace(first - begun, time.monotonic() - first), ends_of(forty), lines_of(forty.folder))
-    assert [ended.status for ended in found.ended] == ["completed", "completed"]
-    with durum.open(forty.url) as service:
-        states = [str(row["state_id"]) for row in service.states(forty.run_id)]
-    items = [state for state in states if state.startswith("forty.height.i")]
-    assert (len(states) - len(items), len(items)) == (40, 50)
-    assert sorted(key for key, _ in found.journal) == sorted(EFFECTS)
-    return found
-
-
-# --- what may be wrong with a run that was killed ---------------------------------------------------------------------
-
-
-def faults_of(forty: Forty, uncrashed: Uncrashed, *, elsewhere: bool) -> list[str]:
-    """Return in what a run differs from the one nobody killed, and what is wrong with its record."""
-    faults = [*log_faults(forty), *journal_faults(lines_of(forty.folder), uncrashed.journal)]
-    ended = ends_of(forty)
-    if ended != uncrashed.ended:
-        faults.append(f"it came to {ended}, not to {uncrashed.ended}")
-    with durum.open(forty.url) as service:
-        for run_id, target, expected in zip(forty.run_ids, TARGETS, uncrashed.ended, strict=True):
-            if bad := service.verify(run_id).first_bad:
-                faults.append(f"its record is damaged: {bad}")
-            found = replayed_elsewhere(forty, run_id, target) if elsewhere else replayed(service, run_id, target)
-            if found != ("same", 0, expected.final_snapshot_id):
-                faults.append(f"replay came to {found}")
-    return faults
-
-
-def replayed(service: durum.Durum, run_id: str, target: str) -> tuple[Any, ...]:
-    """Return result, live calls and snapshot of a replay in this process."""
-    found = service.replay(run_id, "reproduce", target).to_json()
-    return found["result"], found["live_calls"], found["final_snapshot_id"]
-
-
-def replayed_elsewhere(forty: Forty, run_id: str, target: str) -> tuple[Any, ...]:
-    """Return result, live calls and snapshot of a replay in a new process that has nothing in its environment."""
-    command = [sys.executable, "-m", "durum", "replay", run_id, "--mode", "reproduce", "--with", target, "--json"]
-    command += ["--store", forty.url]
-    done = subprocess.run(command, cwd=ROOT, env={}, capture_output=True, check=False, timeout=PATIENCE_SECONDS)
-    if done.returncode != 0:
-        return done.returncode, done.stdout.decode(), done.stderr.decode()
-    found = json.loads(done.stdout)
-    return found["result"], found["live_calls"], found["final_snapshot_id"]
-
-
-def log_faults(forty: Forty) -> list[str]:
-    """Return gaps, epochs with two owners or out of order, and facts that were bound twice."""
-    faults = []
-    bodies = forty.bodies()
-    for run_id in forty.run_ids:
-        log = [body for place, body in bodies.items() if place.run_id == run_id]
-        if [body["seq"] for body in log] != list(range(1, len(log) + 1)):
-            faults.append(f"the log of {run_id} has gaps")
-        owners = [(body["epoch"], body["writer"]) for body in log]
-        epochs = [epoch for epoch, _ in owners]
-        if epochs != sorted(epochs) or len(set(owners)) != len(set(epochs)):
-            faults.append(f"the log of {run_id} has an epoch with two owners: {sorted(set(owners))}")
-        facts = [body["body"] for body in log if body["kind"] == "fact.recorded"]
-        bound = Counter(fact["key"] for fact in facts if fact["outcome"] == "success" and fact["scope"] == "run")
-        faults += [f"{key} was bound {count} times" for key, count in bound.items() if count > 1]
-    return faults
-
-
-def journal_faults(lines: Sequence[tuple[str, Any]], expected: Sequence[tuple[str, Any]]) -> list[str]:
-    """Return which effects were not done exactly once, or not as they should be."""
-    done = Counter(key for key, _ in lines)
-    faults = [f"{key} was done {done[key]} times" for key in sorted({*done, *EFFECTS}) if done[key] != 1]
-    return faults or [f"{line} is not as it should be" for line in lines if line not in expected]
-
-
-# --- 100 kills --------------------------------------------------------------------------------------------------------
+def forty_killed(folder: Path, kills: int, double: str, keep: Path | None = None) -> CrashReport:
+    """Kill runs of the forty states, each in a folder of its own."""
+    empty = folder / "empty"
+    empty.mkdir()
+    harness = ("tests.crash.doubles", double)
+    return crash_test(TARGET, {"begin": 5}, kills=kills, seed=SEED, scratch=empty, keep=keep, jobs=2, harness=harness)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("batch", range(BATCHES))
-def test_killed_at_any_moment_every_effect_is_done_exactly_once(
-    batch: int, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, uncrashed: Uncrashed
-) -> None:
+def test_killed_at_any_moment_every_effect_is_done_exactly_once(tmp_path: Path) -> None:
     """Whoever answers from the journal what became of effects gets the run nobody killed: snapshot, digest, journal, replay.
 
-    ``DURUM_KILLS`` asks for more kills in all, ``DURUM_CRASH_SEED`` for other moments.
+    ``DURUM_KILLS`` asks for more kills, ``DURUM_CRASH_SEED`` for other moments.
     """
-    chance = random.Random(f"{SEED}/{batch}")
-    total, number = Story(), 0
-    while total.kills < QUOTA:
-        forty = new_run(tmp_path / str(number))
-        story = live_through(forty, at_random(chance, uncrashed.pace), QUOTA - total.kills)
-        faults = story.faults or faults_of(forty, uncrashed, elsewhere=number == 0)
-        assert faults == [], f"run {number} of batch {batch}, DURUM_CRASH_SEED={SEED}, {story}"
-        total.kills += story.kills
-        total.met += story.met
-        total.answers += story.answers
-        number += 1
-    check_moments(tally(tmp_path_factory, batch, total))
+    report = forty_killed(tmp_path, KILLS, "forty", keep=tmp_path / "kept")
+    assert report.faults == [], f"DURUM_CRASH_SEED={SEED}: {report}"
+    assert (report.judged, report.status) == ("reference", "completed")
+    assert report.kills >= KILLS
+    for number in ("0001", f"{report.rounds:04}"):  # one that nobody disturbed, and one that was killed
+        check_by_hand(tmp_path / "kept" / number)
+    if KILLS >= ENOUGH:
+        assert not {EMPTY, EFFECT, ITEMS, CHILD} - report.met.keys(), report.met
+        assert min(report.answers["happened"], report.answers["did_not_happen"]) > 0, report.answers
 
 
-def tally(factory: pytest.TempPathFactory, batch: int, story: Story) -> list[dict[str, Any]]:
-    """Leave what a batch met where the other batches, in other processes perhaps, leave it too; return it all."""
-    folder = factory.getbasetemp()
-    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "forty"
-    folder.mkdir(exist_ok=True)
-    told = json.dumps({"kills": story.kills, "met": story.met, "answers": story.answers})
-    (folder / f"{batch}.new").write_text(told)
-    (folder / f"{batch}.new").rename(folder / f"{batch}.json")
-    return [json.loads(file.read_text()) for file in folder.glob("*.json")]
-
-
-def check_moments(tallies: Sequence[dict[str, Any]]) -> None:
-    """See, once all batches are over, that the kills met what is hard to get right, and gates were answered either way."""
-    if len(tallies) < BATCHES:
-        return
-    assert sum(found["kills"] for found in tallies) == QUOTA * BATCHES
-    met: Counter[str] = sum((Counter(found["met"]) for found in tallies), Counter())
-    answers: Counter[str] = sum((Counter(found["answers"]) for found in tallies), Counter())
-    if QUOTA < ENOUGH:
-        return
-    assert not {EMPTY, EFFECT, ITEMS, CHILD} - met.keys(), met
-    assert not {"happened=true", "happened=false"} - answers.keys(), answers
+def check_by_hand(folder: Path) -> None:
+    """See that a run has forty states beside its items, and replays in a new process that has nothing in its environment."""
+    url = f"sqlite:///{folder}/durum.db"
+    with durum.open(url) as service:
+        (run,) = [summary for summary in service.runs() if summary["parent"] is None]
+        states = [str(row["state_id"]) for row in service.states(str(run["run_id"]))]
+    items = [state for state in states if state.startswith("forty.height.i")]
+    assert (len(states) - len(items), len(items)) == (40, 50)
+    assert sorted(key for key, _ in lines_of(folder / "desk")) == sorted(EFFECTS)
+    command = [sys.executable, "-m", "durum", "replay", str(run["run_id"]), "--with", TARGET, "--json", "--store", url]
+    done = subprocess.run(command, cwd=ROOT, env={}, capture_output=True, check=False, timeout=PATIENCE_SECONDS)
+    found = json.loads(done.stdout)
+    assert (found["result"], found["live_calls"]) == ("same", 0), done
+    assert found["final_snapshot_id"] == run["final_snapshot_id"]
 
 
 # --- by hand ----------------------------------------------------------------------------------------------------------
@@ -221,6 +85,14 @@ def begin(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         command, cwd=folder, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     )
+
+
+def until(process: subprocess.Popen[bytes], come: Callable[[], bool]) -> None:
+    """Wait until something has come, or the process is over."""
+    for _ in range(round(PATIENCE_SECONDS / LOOK_SECONDS)):
+        if process.poll() is not None or come():
+            return
+        time.sleep(LOOK_SECONDS)
 
 
 def call(folder: Path, *arguments: str) -> tuple[int, list[Any]]:
@@ -248,7 +120,7 @@ def brought_to_its_end(folder: Path) -> int:
     """Kill a run once its journal has a line, bring it to its end, and return how many effects were said to have happened."""
     run_id = str(uuid.uuid4())
     process = begin(folder, "run", TARGET, "--input", "begin=1", "--run-id", run_id)
-    until(process, lambda _: bool(lines_of(folder)))
+    until(process, lambda: bool(lines_of(folder)))
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
     process.communicate(timeout=PATIENCE_SECONDS)
@@ -272,24 +144,15 @@ def test_whoever_has_only_the_command_line_gets_there_too(tmp_path: Path) -> Non
 # --- the check can fail -----------------------------------------------------------------------------------------------
 
 
-def first_faults(tmp_path: Path, uncrashed: Uncrashed, double: str, *, lie: bool) -> str:
-    """Kill runs of which something is broken until that shows, and return how."""
-    for number in range(TRIES):
-        forty = new_run(tmp_path / str(number), double)
-        story = live_through(forty, after_a_line, 1, lie=lie)
-        faults = story.faults + journal_faults(lines_of(forty.folder), uncrashed.journal)
-        if any("was done 2 times" in fault for fault in faults):
-            return "\n".join(faults)
-    return ""
-
-
-def test_an_answer_that_is_not_true_is_found_out(tmp_path: Path, uncrashed: Uncrashed) -> None:
+@pytest.mark.slow
+def test_an_answer_that_is_not_true_is_found_out(tmp_path: Path) -> None:
     """Planted: whoever answers says that nothing happened, whatever the journal says."""
-    assert "was done 2 times" in first_faults(tmp_path, uncrashed, "true", lie=True)
+    found = {fault.text for fault in forty_killed(tmp_path, TRIES, "liar").faults}
+    assert any("was done 2 times" in text for text in found), found
 
 
-def test_an_intent_that_is_not_durable_before_its_effect_is_found_out(tmp_path: Path, uncrashed: Uncrashed) -> None:
+@pytest.mark.slow
+def test_an_intent_that_is_not_durable_before_its_effect_is_found_out(tmp_path: Path) -> None:
     """Planted: the store acknowledges an intent it has not written, so a killed run knows nothing of its effect."""
-    faults = first_faults(tmp_path, uncrashed, "forgetful", lie=False)
-    assert "was done 2 times" in faults
-    assert GONE in faults
+    faults = forty_killed(tmp_path, TRIES, "forgetful").faults
+    assert "lost" in {fault.kind for fault in faults}, faults

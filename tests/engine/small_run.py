@@ -12,7 +12,6 @@ from durum import Io, Retry, StepError, Workflow
 from durum.core.canonical import JsonObject, JsonValue, digest_bytes
 from durum.core.config import RunConfig
 from durum.core.manifest import BuildProvenance, RunManifest
-from durum.core.plan import shape_bytes
 from durum.engine.engine import Engine, StartRun, Store, Watcher
 from durum.engine.transports import TransportRegistry
 from durum.testing.clock import ManualClock
@@ -108,7 +107,7 @@ def manifest_of(plan: ExecutionPlan) -> RunManifest:
         input_params=msgspec.Raw(b"{}"),
         run_config=RunConfig(),
         build=BuildProvenance(),
-        plan_id=digest_bytes(shape_bytes(shape)),
+        plan_id=digest_bytes(shape.stored),
     )
 
 

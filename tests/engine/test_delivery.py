@@ -103,12 +103,12 @@ def test_an_owner_that_lets_go_looks_into_the_inbox_once_more() -> None:
     """Whoever wrote after its last look and before it let go found the run owned and relied on it."""
 
     class Late(MemoryStore):
-        async def release(self, run_id: str, epoch: int) -> None:
+        async def release(self, run_id: str, epoch: int, *, wake_ms: int | None = None) -> None:
             if not backend.runs[RUN].dedupe_keys:
                 backend.runs[RUN].dedupe_keys.add("sent")
                 assert await deliver(MemoryStore(backend), InstantClock(), message(RUN, "cancel", BY_TEST))
                 assert len(backend.runs[RUN].inbox) == 1, "it has an owner still"
-            await super().release(run_id, epoch)
+            await super().release(run_id, epoch, wake_ms=wake_ms)
 
     backend = MemoryBackend()
     flow = Workflow("late")

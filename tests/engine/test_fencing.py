@@ -130,6 +130,45 @@ def test_a_step_that_swallows_the_loss_of_its_run_cannot_go_on(how: str, at: int
     assert set(outside.acts) == {"k", "k/1", "k/2"}
 
 
+class LosingLate(MemoryStore):
+    """A store that takes the run away, or goes away itself, once the intent of the n-th effect is durable."""
+
+    def __init__(self, backend: MemoryBackend, at: int, how: str) -> None:
+        super().__init__(backend)
+        self._shared = backend
+        self._left = at
+        self._how = how
+
+    def check_lease(self, run_id: str, epoch: int) -> None:
+        """Make sure, until it is time."""
+        self._left -= 1
+        if self._left == 0 and self._how == "adopted":
+            run = self._shared.runs[run_id]
+            run.head = msgspec.structs.replace(run.head, epoch=run.head.epoch + 1, owner="thief")
+        if self._left <= 0 and self._how == "away":
+            store, reason = "double", "away"
+            raise StoreUnavailableError(store, reason)
+        super().check_lease(run_id, epoch)
+
+
+@pytest.mark.parametrize("how", ["adopted", "away"])
+@pytest.mark.parametrize("at", range(1, 4))
+def test_who_lost_its_run_after_the_intent_does_not_act(how: str, at: int) -> None:
+    """Its lease is looked at right before the call: the intent stays without an outcome, and whoever goes on knows that."""
+    backend, outside = MemoryBackend(), Outside()
+    flow = stubborn(outside)
+    with pytest.raises((ConcurrencyError, StoreUnavailableError)):
+        opened(LosingLate(backend, at, how)).start(flow, run_id=RUN)
+    intents = sum(b'"effect.intended"' in event.body for event in backend.runs[RUN].events)
+    assert (len(outside.acts), intents) == (at - 1, at)
+
+    backend.alive.clear()
+    again = opened(backend)
+    assert Ran(again, flow, again.resume(RUN, flow)).sound().status == "completed"
+    assert set(outside.acts) == {"k", "k/1", "k/2"}
+    assert len(outside.acts) == 3
+
+
 def test_a_run_of_one_long_step_stops_when_it_is_adopted() -> None:
     """The step does not hear of it, its outcome is refused at the append."""
     backend = MemoryBackend()

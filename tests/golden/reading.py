@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
     from durum.core.canonical import JsonObject
     from durum.core.plan import ExecutionPlan
+    from durum.engine.engine import Store
 
 HERE = Path(__file__).parent
+STORES = HERE / "stores"
 RUN = "01890a5d-ac96-774b-bcce-b302099a8057"
 VERSIONS = sorted((folder.name for folder in HERE.glob("v*") if folder.is_dir()), key=lambda name: int(name[1:]))
 
@@ -52,7 +54,7 @@ def store_of(version: str, name: str) -> MemoryStore:
     """Return a store with one of a version's runs."""
     backend, events = MemoryBackend(), log(version, name)
     last = events[-1].hash if events else genesis_hash(RUN)
-    backend.runs[RUN] = _Run(Head(RUN, len(events), last, 9, None, 0), events)
+    backend.runs[RUN] = _Run(Head(RUN, len(events), last, 9, None, 0), events=events)
     backend.artifacts = {key: decode_payload(payload) for key, payload in read(version, "artifacts.json").items()}
     return MemoryStore(backend)
 
@@ -63,9 +65,9 @@ def plan_of(version: str, name: str) -> ExecutionPlan:
     return plan
 
 
-async def summary_of(store: MemoryStore) -> JsonObject:
+async def summary_of(store: Store, run_id: str = RUN) -> JsonObject:
     """Return what a run came to."""
-    run = await load_run(store, ArtifactReader(store), RUN)
+    run = await load_run(store, ArtifactReader(store), run_id)
     state = run.state
     return {
         "status": state.status().value,

@@ -6,8 +6,6 @@ import asyncio
 import json
 import shutil
 import sys
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -19,7 +17,6 @@ from durum.core.facts import KeyMaker, request_object
 from durum.core.failure import ErrorCategory, ErrorInfo, StateError
 from durum.core.manifest import BuildProvenance, Parent, RunManifest
 from durum.core.payload import encode_payload
-from durum.core.plan import ExecutionPlan, StateNode, shape_bytes
 from durum.core.tree import tree_of
 from durum.engine.delivery import deliver
 from durum.engine.engine import Engine, StartRun
@@ -28,7 +25,6 @@ from durum.engine.transports import TransportRegistry
 from durum.errors import StoreUnavailableError, TransportError
 from durum.ports import StoredEvent
 from durum.stores.memory import MemoryBackend, MemoryStore
-from durum.stores.sqlite_file import open_database
 from durum.testing.clock import ManualClock
 from durum.testing.entropy import SeededEntropy
 from durum.testing.faulty import Fault, FaultyStore, failing
@@ -38,6 +34,7 @@ from tests.golden.reading import HERE, RUN, artifacts_text, log_text, summary_of
 
 if TYPE_CHECKING:
     from durum.core.config import RunConfig
+    from durum.core.plan import ExecutionPlan, StateNode
     from durum.core.run_state import RunState
     from durum.engine.engine import Store
     from durum.ports import TransportCall
@@ -165,7 +162,7 @@ def manifest_of(plan: ExecutionPlan, config: RunConfig) -> RunManifest:
         input_params=msgspec.Raw(canonical_json(flow.CONTEXT)),
         run_config=config,
         build=build,
-        plan_id=digest_bytes(shape_bytes(shape)),
+        plan_id=digest_bytes(shape.stored),
         allow={"exec": ("git",), "private_hosts": ()},
     )
 
@@ -249,15 +246,6 @@ async def runs() -> dict[str, MemoryBackend]:
     }
 
 
-def schema_dump(path: Path) -> str:
-    """Return everything SQLite knows of the shape of a new store."""
-    connection = open_database(path, create=True)
-    rows = connection.execute("SELECT type, name, sql FROM sqlite_master ORDER BY type, name").fetchall()
-    numbers = [f"{name} = {connection.execute(f'PRAGMA {name}').fetchone()[0]}" for name in ("application_id", "user_version")]
-    connection.close()
-    return "\n".join([*numbers, *(f"\n-- {kind} {name}\n{sql or ''}" for kind, name, sql in rows)]) + "\n"
-
-
 def pretty(value: Any) -> str:
     """Return JSON for a file that people look at."""
     return json.dumps(value, indent=1, ensure_ascii=True, sort_keys=True) + "\n"
@@ -321,7 +309,7 @@ def future() -> list[StoredEvent]:
     return stored
 
 
-def files(backends: dict[str, MemoryBackend], spare: Path) -> dict[str, str]:
+def files(backends: dict[str, MemoryBackend]) -> dict[str, str]:
     """Return file name -> text of everything that is frozen."""
     artifacts: dict[str, bytes] = {}
     summaries: JsonObject = {}
@@ -336,7 +324,6 @@ def files(backends: dict[str, MemoryBackend], spare: Path) -> dict[str, str]:
         "summaries.json": pretty(summaries),
         "snapshots.json": pretty(snapshots),
         "fact_keys.json": pretty(fact_keys()),
-        "schema.txt": schema_dump(spare / "durum.db"),
     }
 
 
@@ -344,9 +331,8 @@ def main(version: str) -> None:
     """Write a version's folder; it must not be there."""
     folder = HERE / version
     folder.mkdir()
-    with tempfile.TemporaryDirectory() as spare:
-        for name, text in files(asyncio.run(runs()), Path(spare)).items():
-            (folder / name).write_text(text, encoding="utf-8")
+    for name, text in files(asyncio.run(runs())).items():
+        (folder / name).write_text(text, encoding="utf-8")
     shutil.copy(HERE / "flow.py", folder / "flow.py")
 
 

@@ -24,8 +24,8 @@ from durum.testing.conformance.contract import chained, named
 opened = []
 
 class Commands:
-    async def open(self, path, create=True):
-        opened.append(SqliteStore(Path(path), create=create))
+    async def open(self, path, lease_seconds=20):
+        opened.append(SqliteStore(Path(path), lease_seconds=lease_seconds))
     async def close(self):
         await opened.pop().close()
     async def claim(self, run_id, create=False):
@@ -35,6 +35,16 @@ class Commands:
         head = await opened[-1].head(run_id)
         events = chained(head.hash, head.seq + 1, *(text.encode() for text in texts))
         return await opened[-1].append(run_id, head.seq, epoch, events)
+    async def act(self, run_id, epoch):
+        opened[-1].check_lease(run_id, epoch)
+    async def insist(self, run_id, epoch, count):
+        refused = []
+        for _ in range(count):
+            try:
+                await self.append(run_id, epoch, "late")
+            except DurumError as error:
+                refused.append(error.code)
+        return refused
     async def race(self, run_id, epoch, name, count):
         acknowledged = []
         while len(acknowledged) < count:
@@ -115,15 +125,19 @@ class Worker:
         self.process.send_signal(signal.SIGSTOP)
         os.waitpid(self.process.pid, os.WUNTRACED)
 
+    def go_on(self) -> None:
+        """Let it go on as ``kill -CONT`` does."""
+        self.process.send_signal(signal.SIGCONT)
+
 
 @contextmanager
-def workers(count: int, path: Path | None = None) -> Iterator[list[Worker]]:
+def workers(count: int, path: Path | None = None, lease_seconds: float = 20) -> Iterator[list[Worker]]:
     """Start processes, each with the store open if there is a path; whatever they started ends with them."""
     started = [Worker() for _ in range(count)]
     try:
         if path is not None:
             for worker in started:
-                worker.tell("open", path)
+                worker.tell("open", path, lease_seconds)
             assert [worker.answer() for worker in started] == [None] * count
         yield started
     finally:

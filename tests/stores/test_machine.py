@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from durum.codec import genesis_hash
 from durum.errors import ConcurrencyError, DurumError, NotFoundError, RunExistsError, RunOwnedError
-from durum.ports import Head, Message, StoredEvent
+from durum.ports import DueRun, Head, Message, StoredEvent
 from durum.stores.memory import MemoryBackend, MemoryStore
 from durum.stores.sqlite import SqliteStore
 from durum.testing.conformance.contract import RUN, chained, named
@@ -44,6 +44,8 @@ class Run(msgspec.Struct):
     owner: str | None
     hash: bytes
     epoch: int = 1
+    strikes: int = 0
+    wake_ms: int | None = 0
     events: list[StoredEvent] = []
     inbox: dict[str, bytes] = {}
     keys: set[str] = set()
@@ -96,17 +98,45 @@ class Machine(RuleBasedStateMachine):
             assert answer is RunOwnedError
             return
         else:
-            run.owner, run.epoch = store.worker, run.epoch + 1
+            run.strikes += run.owner is not None
+            run.owner, run.epoch, run.wake_ms = store.worker, run.epoch + 1, 0
         assert answer == self.head(run_id)
 
-    @rule(handle=handles, run_id=runs, off=mostly_right)
-    def release(self, handle: int, run_id: str, off: int) -> None:
+    @rule(handle=handles, run_id=runs, off=mostly_right, wake_ms=st.one_of(st.none(), st.integers(0, 3)))
+    def release(self, handle: int, run_id: str, off: int, wake_ms: int | None) -> None:
         """Only the owner in this epoch gives a run up."""
         run = self.runs.get(run_id)
         epoch = run.epoch + off if run else 1
-        assert self.do(self.stores[handle].release(run_id, epoch)) is None
+        assert self.do(self.stores[handle].release(run_id, epoch, wake_ms=wake_ms)) is None
         if run is not None and run.owner == self.stores[handle].worker and not off:
-            run.owner = None
+            run.owner, run.strikes, run.wake_ms = None, 0, wake_ms
+
+    @rule(handle=handles, now_ms=st.integers(0, 3))
+    def due(self, handle: int, now_ms: int) -> None:
+        """What nobody drives is found if its moment has come or somebody wrote to it, orphans first."""
+        found = []
+        for run_id, run in self.runs.items():
+            if run.events and run.owner not in self.living:
+                wake_ms = run.wake_ms if run.wake_ms is not None and run.wake_ms <= now_ms else None
+                if wake_ms is not None or run.inbox:
+                    found.append(DueRun(run_id, run.owner is not None, wake_ms, run.strikes, run.epoch))
+        found.sort(key=lambda run: (not run.orphaned, run.wake_ms is None, run.wake_ms or 0, self.runs[run.run_id].made))
+        assert self.do(self.stores[handle].due(now_ms)) == found
+
+    @rule(handle=handles, run_id=runs, off=mostly_right)
+    def check_lease(self, handle: int, run_id: str, off: int) -> None:
+        """Only the owner in this epoch may act."""
+        store, run = self.stores[handle], self.runs.get(run_id)
+        epoch = run.epoch + off if run else 1
+
+        async def check() -> None:
+            store.check_lease(run_id, epoch)
+
+        answer = self.do(check())
+        if run is None:
+            assert answer is NotFoundError
+        else:
+            assert answer is (None if run.owner == store.worker and not off else ConcurrencyError)
 
     @rule(
         handle=handles,
@@ -186,7 +216,7 @@ class Machine(RuleBasedStateMachine):
     def head(self, run_id: str) -> Head:
         """Return the head the model has."""
         run = self.runs[run_id]
-        return Head(run_id, len(run.events), run.hash, run.epoch, run.owner, run.created_ms)
+        return Head(run_id, len(run.events), run.hash, run.epoch, run.owner, run.created_ms, run.strikes)
 
     @rule(handle=handles, run_id=runs, first=st.integers(-2, 6), last=st.one_of(st.none(), st.integers(-2, 6)))
     def read(self, handle: int, run_id: str, first: int, last: int | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import subprocess
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import durum
-from durum import Io, TransportError, Workflow
+from durum import DurumError, Io, Workflow
 from durum.engine import recorder
 from durum.errors import StoreUnavailableError
 from durum.stores.sqlite import SqliteStore
@@ -120,25 +121,28 @@ def test_a_stream_that_does_not_fit_leaves_nothing(disk: Path, size: int) -> Non
     asyncio.run(scenario())
 
 
-def test_a_step_whose_file_does_not_fit_goes_on(disk: Path, tmp_path: Path) -> None:
-    """The failure is on record, worth a retry, and the run is whole; its store has room for that."""
-    (tmp_path / "file").write_bytes(bytes(2 * DISK_BYTES))
-    flow = Workflow("full")
+def test_a_step_whose_file_does_not_fit_waits_for_room(disk: Path, tmp_path: Path) -> None:
+    """Whatever the step makes of it, that is no outcome of the run: it stops, the store is whole, and with room it goes on."""
+    (tmp_path / "file").write_bytes(bytes(DISK_BYTES // 2))
+    flow, run_id = Workflow("full"), "01890a5d-ac96-774b-bcce-b302099a8057"
 
     @flow.step
-    async def told(io: Io) -> list[object]:
-        try:
-            return [(await io.store_file(tmp_path / "file")).size]
-        except TransportError as error:
-            return [error.transport_code, error.retryable, "No space left" in error.message]
+    async def told(io: Io) -> int:
+        for _ in range(3):
+            with contextlib.suppress(DurumError):
+                return (await io.store_file(tmp_path / "file")).size
+        return 0
 
     with durum.open(f"sqlite:///{disk}/durum.db") as service:
-        summary = service.start(flow)
-        run_id = str(summary["run_id"])
-        assert service.context(run_id, "told") == ["store_unavailable", True, True]
+        fill(disk, DISK_BYTES // 4)
+        with pytest.raises(StoreUnavailableError, match=FULL):
+            service.start(flow, run_id=run_id)
         assert service.verify(run_id).first_bad is None
+        assert [path for path in (disk / "durum.db.artifacts").rglob("*") if path.is_file()] == []
+        make_room(disk)
+        service.resume(run_id, flow)
+        assert service.context(run_id, "told") == DISK_BYTES // 2
         assert service.replay(run_id, "reproduce", flow).divergence is None
-    assert [path for path in (disk / "durum.db.artifacts").rglob("*") if path.is_file()] == []
 
 
 def test_a_store_is_not_half_made_on_a_full_disk(disk: Path) -> None:

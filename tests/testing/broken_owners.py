@@ -9,7 +9,7 @@ from durum.errors import DurumError, RunExistsError, RunOwnedError
 from tests.testing.broken_stores import BrokenStore
 
 if TYPE_CHECKING:
-    from durum.ports import Head
+    from durum.ports import DueRun, Head
 
 
 class AdoptsUnderTheSameEpoch(BrokenStore):
@@ -85,9 +85,9 @@ class FollowsItsOwner(BrokenStore):
 class LetsAnyoneRelease(BrokenStore):
     """A release asks neither who nor when."""
 
-    async def release(self, run_id: str, epoch: int) -> None:
+    async def release(self, run_id: str, epoch: int, *, wake_ms: int | None = None) -> None:
         """Free it."""
-        del epoch
+        del epoch, wake_ms
         if run_id in self.runs:
             self.set_head(run_id, owner=None)
 
@@ -95,7 +95,7 @@ class LetsAnyoneRelease(BrokenStore):
 class NeverReleases(BrokenStore):
     """A run that was given up stays owned."""
 
-    async def release(self, run_id: str, epoch: int) -> None:
+    async def release(self, run_id: str, epoch: int, *, wake_ms: int | None = None) -> None:
         """Do nothing."""
 
 
@@ -136,3 +136,83 @@ class LetsBothClaim(BrokenStore):
                 raise
             self.set_head(run_id, owner=self.worker)
             return self.head_of(run_id)
+
+
+class ForgetsWhen(BrokenStore):
+    """Nobody ever takes up what was let go."""
+
+    async def release(self, run_id: str, epoch: int, *, wake_ms: int | None = None) -> None:
+        """Leave the moment out."""
+        del wake_ms
+        await super().release(run_id, epoch)
+
+
+class WakesEarly(BrokenStore):
+    """What waits for a moment is due before it."""
+
+    async def due(self, now_ms: int) -> list[DueRun]:
+        """Look ahead."""
+        return await super().due(now_ms + 1)
+
+
+class HandsOutWhatIsOwned(BrokenStore):
+    """A worker finds the runs of the living."""
+
+    async def due(self, now_ms: int) -> list[DueRun]:
+        """Take everyone for dead."""
+        alive, self._backend.alive = self._backend.alive, set()
+        found = await super().due(now_ms)
+        self._backend.alive = alive
+        return found
+
+
+class OverlooksOrphans(BrokenStore):
+    """Only what was let go is found."""
+
+    async def due(self, now_ms: int) -> list[DueRun]:
+        """Leave the others out."""
+        return [run for run in await super().due(now_ms) if not run.orphaned]
+
+
+class OverlooksMessages(BrokenStore):
+    """Whoever writes to a run at rest writes to nobody."""
+
+    async def due(self, now_ms: int) -> list[DueRun]:
+        """Leave them out."""
+        return [run for run in await super().due(now_ms) if run.wake_ms is not None]
+
+
+class TakesTheNewestFirst(BrokenStore):
+    """What waits the longest waits on."""
+
+    async def due(self, now_ms: int) -> list[DueRun]:
+        """Turn them round."""
+        return (await super().due(now_ms))[::-1]
+
+
+class CountsNoStrikes(BrokenStore):
+    """Whoever kills its owners is never found out."""
+
+    async def claim(self, run_id: str, *, create: bool = False, now_ms: int = 0) -> Head:
+        """Take the strike back."""
+        await super().claim(run_id, create=create, now_ms=now_ms)
+        self.set_head(run_id, strikes=0)
+        return self.head_of(run_id)
+
+
+class ForgivesNothing(BrokenStore):
+    """A strike counts for good."""
+
+    async def release(self, run_id: str, epoch: int, *, wake_ms: int | None = None) -> None:
+        """Put the strikes back."""
+        strikes = self.head_of(run_id).strikes if run_id in self.runs else 0
+        await super().release(run_id, epoch, wake_ms=wake_ms)
+        if run_id in self.runs:
+            self.set_head(run_id, strikes=strikes)
+
+
+class LetsEveryoneAct(BrokenStore):
+    """Whoever lost its run is not told."""
+
+    def check_lease(self, run_id: str, epoch: int) -> None:
+        """Say nothing."""

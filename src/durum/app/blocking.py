@@ -5,18 +5,31 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import os
 import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from durum.errors import OutOfFilesError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
 T = TypeVar("T")
+_LOOP_FILES = 3  # what an event loop opens for itself
 
 
 def wait(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end from blocking code, inside a running loop too (in a thread of its own)."""
+    """Run a coroutine to its end from blocking code, inside a running loop too (in a thread of its own).
+
+    Raises:
+        OutOfFilesError: there is no room for an event loop; nothing was begun.
+    """
+    try:
+        _check_room()
+    except OutOfFilesError:
+        work.close()
+        raise
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -58,3 +71,16 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
 
     asyncio.run(keep())
     return given[0]
+
+
+def _check_room() -> None:
+    """See that an event loop can be made: one that is half made when files run out complains past everyone."""
+    opened: list[int] = []
+    try:
+        for _ in range(_LOOP_FILES):
+            opened.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))  # noqa: PERF401 - what was opened must be known
+    except OSError as error:
+        raise OutOfFilesError(error.strerror or str(error)) from error
+    finally:
+        for file in opened:
+            os.close(file)

@@ -13,7 +13,7 @@ from durum.core.canonical import JsonObject, canonical_json, digest_bytes, norma
 from durum.core.config import RunConfig
 from durum.core.ids import ContextKey
 from durum.core.manifest import BuildProvenance, Parent, RunManifest
-from durum.core.plan import ExecutionPlan, shape_bytes
+from durum.core.plan import ExecutionPlan
 from durum.core.secrets import refuse_secrets
 from durum.engine.engine import StartRun
 from durum.errors import ConfigError
@@ -97,7 +97,7 @@ def _manifest(asked: Invocation, build: BuildProvenance, parent: Parent | msgspe
         input_params=msgspec.Raw(canonical_json(asked.context)),
         run_config=asked.config,
         build=build,
-        plan_id=digest_bytes(shape_bytes(shape)),
+        plan_id=digest_bytes(shape.stored),
         allow=allow,
         given=asked.given,
         parent=parent,

@@ -10,7 +10,7 @@ from durum.errors import TargetError
 from durum.workflow.authoring import Workflow
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from durum.engine.recovery import LoadedRun
 
@@ -44,3 +44,37 @@ def code_of(run: LoadedRun, code: Code | None, verb: str) -> tuple[Workflow | No
     exact = [flow for flow in found if flow.version == run.manifest.op_version]
     workflow = (exact or found)[0]
     return workflow, workflow.plan()
+
+
+class Codes:
+    """What a worker may drive: the workflows it was given, and those their steps start child runs of."""
+
+    def __init__(self, named: Iterable[Code]) -> None:
+        """Load what is named.
+
+        Raises:
+            TargetError: nothing was named, or it cannot be loaded.
+        """
+        self._known: dict[str, list[tuple[Workflow | None, ExecutionPlan]]] = {}
+        for code in named:
+            for one in load_workflows(code).values() if isinstance(code, str) else (code,):
+                self._add(one)
+        if not self._known:
+            raise TargetError("nothing", "no code was named to drive runs with; name its files: durum worker FILE.py ...")
+
+    def _add(self, code: Workflow | ExecutionPlan) -> None:
+        workflow, plan = resolve(code)
+        known = self._known.setdefault(plan.op_id, [])
+        if any(code in (one, its_plan) for one, its_plan in known):
+            return
+        known.append((workflow, plan))
+        for node in plan.states:
+            child = getattr(node.state, "child", None)
+            if isinstance(child, Workflow):
+                self._add(child)
+
+    def find(self, run: LoadedRun) -> tuple[Workflow | None, ExecutionPlan] | None:
+        """Return the code of a recorded run, of its version if there are several; None if none was given."""
+        known = self._known.get(run.state.plan.op_id, [])
+        exact = [code for code in known if code[0] is not None and code[0].version == run.manifest.op_version]
+        return next(iter(exact or known), None)

@@ -13,32 +13,33 @@ from durum.app.follower import Follower
 from durum.app.invocation import Invocation, child_code, invocation, start_run
 from durum.app.invocation_key import check_key, refuse_other_body, run_id_of, start_once
 from durum.app.lookup import find_run
-from durum.app.run_code import Code, code_of
+from durum.app.run_code import Code, Codes, code_of
 from durum.app.steering import Steering, actor_or_user, check_texts
-from durum.app.targets import load_target
+from durum.app.targets import configured_targets, load_target
+from durum.app.worker import CONCURRENCY, Report, Worker
 from durum.core.ids import ArtifactId, RunId
-from durum.core.replay import Divergence
 from durum.core.run_plan import RunPlan
 from durum.engine.artifacts import ArtifactReader
 from durum.engine.engine import Engine, Store, Watcher
+from durum.engine.inbox import Mailroom
 from durum.engine.logs import add_place_to_records
 from durum.engine.recovery import LoadedRun, load_run
 from durum.engine.snapshots import Snapshots
+from durum.engine.stop import Stop
 from durum.engine.system import SystemClock, SystemEntropy
-from durum.errors import ConfigError, CorruptionError, InvalidIdError, NotFoundError
+from durum.errors import ConfigError, CorruptionError, InvalidIdError, NotFoundError, OutOfFilesError
 from durum.history import views
-from durum.history.replay import ReplayResult, check_decisions, reproduce
-from durum.history.verify import VerifyResult, verify
+from durum.history.replay import ReplayResult, folded, reproduce
+from durum.history.verify import VerifyResult, examine, verify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from durum.core.canonical import JsonObject, JsonValue
     from durum.core.config import RunConfig
     from durum.core.manifest import RunManifest
     from durum.core.run_state import RunState
     from durum.engine.engine import StartRun
-    from durum.engine.stop import Stop
     from durum.ports import Clock, Entropy, Head
     from durum.workflow.authoring import Workflow
 
@@ -60,8 +61,9 @@ class Durum:
         self.close()
 
     def close(self) -> None:
-        """Close the store and give up what this process owns."""
-        wait(self._store.close())
+        """Close the store and give up what this process owns; if there is no room for that, the end of the process does it."""
+        with contextlib.suppress(OutOfFilesError):
+            wait(self._store.close())
 
     # --- driving ----------------------------------------------------------------------------------------------------
 
@@ -77,8 +79,9 @@ class Durum:
         on_started: Callable[[str], None] | None = None,
         watcher: Watcher | None = None,
         stop: Stop | None = None,
+        detach: bool = False,
     ) -> JsonObject:
-        """Start a run and drive it until it ends or parks; return its summary.
+        """Start a run and drive it until it ends or parks; return its summary. ``detach``: leave that to a worker.
 
         ``texts``: input values were typed, convert them. ``key``: an invocation key; the same key finds the run of this
         workflow it started before and returns it as it stands, with ``attached`` true, without driving it.
@@ -95,13 +98,15 @@ class Durum:
         engine = self._engine(asked.workflow, watcher, stop)
         started = None if on_started is None else (lambda: on_started(identity))
         if key is None:
-            return wait(self._started(engine, run, started))
-        if not wait(start_once(self._store, identity, lambda: engine.start(run, started))):
+            return wait(self._started(engine, run, started, detach=detach))
+        if not wait(start_once(self._store, identity, lambda: engine.start(run, started, detach=detach))):
             return self._attached(identity, asked)
         return self.show(identity)
 
-    async def _started(self, engine: Engine, run: StartRun, on_started: Callable[[], None] | None) -> JsonObject:
-        return await self._let_go(await engine.start(run, on_started), run.manifest)
+    async def _started(
+        self, engine: Engine, run: StartRun, on_started: Callable[[], None] | None, *, detach: bool
+    ) -> JsonObject:
+        return await self._let_go(await engine.start(run, on_started, detach=detach), run.manifest)
 
     def _identity(self, run_id: str | None, key: str | None, op_id: str) -> str:
         if key is not None:
@@ -150,6 +155,45 @@ class Durum:
             return await self._let_go(await engine.resume(run.state.run_id, plan, actor, run), run.manifest)
 
         return wait(drive())
+
+    def work(
+        self,
+        codes: Iterable[Code] | None = None,
+        *,
+        concurrency: int = CONCURRENCY,
+        until_idle: bool = False,
+        tell: Callable[[Report], None] | None = None,
+        stop: Stop | None = None,
+    ) -> None:
+        """Drive the runs of these workflows that nobody drives, orphans first, until told to stop.
+
+        ``codes`` None takes ``[tool.durum] workflows``. ``until_idle``: return once nothing is due. ``tell`` hears what becomes
+        of each run.
+
+        Raises:
+            TargetError: nothing was named, or it cannot be loaded.
+        """
+        if concurrency < 1:
+            raise ConfigError(f"a worker drives at least one run at a time, not {concurrency}")
+        add_place_to_records()
+        known = Codes(configured_targets() if codes is None else codes)
+        stop, mailroom, child_codes = stop or Stop(), Mailroom(self._store), cache(child_code)
+
+        def engine(workflow: Workflow | None, watcher: Watcher) -> Engine:
+            transports = wiring.transports(workflow)
+            return Engine(self._store, transports, self._clock, self._entropy, watcher, child_codes, mailroom, stop)
+
+        worker = Worker(
+            self._store,
+            self._clock,
+            self._entropy,
+            known.find,
+            engine,
+            stop=stop,
+            tell=tell or (lambda _: None),
+            concurrency=concurrency,
+        )
+        wait(worker.work(until_idle=until_idle))
 
     def _engine(self, workflow: Workflow | None, watcher: Watcher | None, stop: Stop | None) -> Engine:
         add_place_to_records()
@@ -308,15 +352,12 @@ class Durum:
         """Replay a run offline: "verify" folds and checks the log, "reproduce" executes every attempt from the record."""
         if mode not in {"verify", "reproduce"}:
             raise ConfigError(f"replay mode {mode!r} is not one; use verify or reproduce")
-        bad = self.verify(run_id).first_bad
-        if bad is not None:
-            return ReplayResult(mode, None, 0, 0, Divergence("record", None, None, bad.seq, f"{bad.what}: {bad.reason}"))
-        run = self._load(run_id)
-        if mode == "reproduce":
-            _, plan = code_of(run, code, "replay")
-            return wait(reproduce(run, plan, self._reader, watch))
-        final = None if run.state.completed is None else run.state.completed.final_snapshot_id
-        return ReplayResult(mode, final, 0, 0, check_decisions(run))
+        reader = ArtifactReader(self._store)
+        found = wait(examine(self._store, reader, self._find(run_id)))
+        if mode == "verify" or found.run is None:
+            return folded(found, mode)
+        _, plan = code_of(found.run, code, "replay")
+        return wait(reproduce(found, plan, reader, watch))
 
     def verify(self, run_id: str, head: str | None = None) -> VerifyResult:
         """Check that a run's record is whole, and that the head someone kept is still in it."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from durum.cli.next_steps import resume_command
 from durum.cli.outcome import Outcome
-from durum.cli.verb import Session, verb
+from durum.cli.verb import ExitCode, Session, verb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from durum.cli.streams import Streams
     from durum.core.canonical import JsonObject
     from durum.core.events import Envelope
+    from durum.errors import WorldError
     from durum.workflow.authoring import Workflow
 
 _TARGET_HELP = "The workflow: file.py, file.py:name or package.module:name."
 _EVENTS_HELP = "Events of steps to keep: minimal, normal, verbose, or names and globs."
+_ATTACHED = "attached: this key started the run before; it is shown as it stands and was not driven"
 _KEY_HELP = "Start at most one run for this key; find it from then on."
 
 
@@ -40,6 +42,7 @@ def run(  # noqa: PLR0913, PLR0917 - the options of a run
     skip_tag: Annotated[list[str] | None, typer.Option(metavar="TAG", help="Skip states with this tag; repeat it.")] = None,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Start nothing more after the first failure.")] = False,  # noqa: FBT002
     events: Annotated[str, typer.Option(metavar="PROFILE", help=_EVENTS_HELP)] = "normal",
+    detach: Annotated[bool, typer.Option("--detach", help="Do not drive it: leave that to a worker.")] = False,  # noqa: FBT002
 ) -> int:
     """Start a run and drive it until it ends or parks."""
     from durum.cli.inputs import read_inputs
@@ -54,20 +57,28 @@ def run(  # noqa: PLR0913, PLR0917 - the options of a run
     inputs = read_inputs(input_ or (), input_file)
     workflow = _load(session, target, inputs)
 
-    def go(driving: _Drive) -> JsonObject:
-        return driving.service.start(
-            workflow,
-            inputs,
-            texts=True,
-            run_id=run_id,
-            key=key,
-            config=config,
-            watcher=driving.watcher,
-            stop=driving.signals.stop,
-        )
+    def start(service: Durum, **how: Any) -> JsonObject:  # noqa: ANN401 - the other options of Durum.start
+        return service.start(workflow, inputs, texts=True, run_id=run_id, key=key, config=config, **how)
 
+    if detach:
+        with session.open(create=True) as service:
+            return _hand_in(session, start(service, detach=True), target)
     with Signals(session.streams) as signals, session.open(create=True) as service:
-        return _Drive(session, service, signals, target).drive(go)
+        told = _Drive(session, service, signals, target)
+        return told.drive(lambda driving: start(service, watcher=driving.watcher, stop=signals.stop))
+
+
+def _hand_in(session: Session, summary: JsonObject, target: str) -> int:
+    """Say the id of a run that waits for a worker."""
+    if session.json:
+        session.print_json(summary)
+    else:
+        session.streams.data(str(summary["run_id"]))
+    if summary.get("attached"):
+        session.streams.note(_ATTACHED)
+    else:
+        session.streams.note(f"a worker drives it: {session.command('worker', target)}")
+    return ExitCode.OK
 
 
 def _check_identity(run_id: str | None, key: str | None) -> None:
@@ -106,13 +117,26 @@ def resume(
 ) -> int:
     """Drive a run on until it ends or parks; a paused one goes on."""
     from durum.cli.signals import Signals
+    from durum.errors import OutOfFilesError, StoreUnavailableError
 
     def go(driving: _Drive) -> JsonObject:
         driving.resumed = str(driving.service.show(run)["run_id"])
         return driving.service.resume(driving.resumed, with_, actor=as_, watcher=driving.watcher, stop=driving.signals.stop)
 
-    with Signals(session.streams) as signals, session.open() as service:
-        return _Drive(session, service, signals, with_).drive(go)
+    try:
+        with Signals(session.streams) as signals, session.open() as service:
+            return _Drive(session, service, signals, with_).drive(go)
+    except (OutOfFilesError, StoreUnavailableError) as error:
+        return _leave(session, error, run, with_)
+
+
+def _leave(session: Session, error: WorldError, run_id: str, target: str | None) -> int:
+    """Say why a run cannot be driven on now, and how it goes on: its log holds all that was acknowledged."""
+    again = resume_command(session, run_id, target)
+    more: JsonObject = {"run_id": run_id, "resume": again}
+    code = session.refuse(error, ExitCode.PARKED, more)
+    session.streams.note(f"the run is kept as far as it came; resume it with: {again}")
+    return code
 
 
 class _Drive:
@@ -132,19 +156,18 @@ class _Drive:
 
     def drive(self, go: Callable[[_Drive], JsonObject]) -> int:
         """Drive a run and report how it stands afterwards."""
-        from durum.errors import WorldError
+        from durum.errors import OutOfFilesError, StoreUnavailableError
 
         try:
             summary = self._go(go)
-        except WorldError:
-            if self._run_id is not None:
-                again = resume_command(self._session, self._run_id, self._target)
-                self._session.streams.note(f"the run is kept as far as it came; resume it with: {again}")
-            raise
+        except (OutOfFilesError, StoreUnavailableError) as error:
+            if self._run_id is None:
+                raise
+            return _leave(self._session, error, self._run_id, self._target)
         if self._run_id is None:  # nothing was left to do
             self._print_id(str(summary["run_id"]))
         if summary.get("attached"):
-            self._session.streams.note("attached: this key started the run before; it is shown as it stands and was not driven")
+            self._session.streams.note(_ATTACHED)
         outcome = Outcome(self._session, self.service, summary, self._target)
         with contextlib.suppress(BrokenPipeError):
             outcome.print()
@@ -162,7 +185,16 @@ class _Drive:
         """Say the run's id: its first event of this process is durable, and no step runs yet."""
         self._run_id = run_id
         self._print_id(run_id)
-        self._progress.begin(self.service.states(run_id))
+        self._progress.begin(self._states(run_id))
+
+    def _states(self, run_id: str) -> list[JsonObject]:
+        """Return the states of a run; none if they cannot be read now, for that is no reason to tell nothing."""
+        from durum.errors import WorldError
+
+        try:
+            return self.service.states(run_id)
+        except WorldError:
+            return []
 
     def _print_id(self, run_id: str) -> None:
         with contextlib.suppress(OSError):
@@ -172,7 +204,7 @@ class _Drive:
         if self._run_id is None:
             self._announce(envelope.run_id)
         elif envelope.event.kind == "plan.extended":
-            self._progress.grow(self.service.states(envelope.run_id))
+            self._progress.grow(self._states(envelope.run_id))
         self._progress.event(envelope)
 
     def _child(self, envelope: Envelope) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.core import TyperGroup
 
-from durum.cli import doctor, drive, evidence, look, runs, steer
+from durum.cli import crash_test, doctor, drive, evidence, look, runs, steer, worker
 from durum.cli.verb import DebugOption, ExitCode, JsonOption, Session, StoreOption
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _EPILOG = "Exit codes: 0 success, 1 failed, 2 wrong call, 3 parked (resume it), 4 a check found something."
 _VERBS: dict[str, dict[str, Callable[..., int]]] = {
-    "Drive": {"run": drive.run, "resume": drive.resume},
+    "Drive": {"run": drive.run, "resume": drive.resume, "worker": worker.worker},
     "Steer": {"gates": steer.gates, "answer": steer.answer, "cancel": steer.cancel, "pause": steer.pause},
     "Look": {
         "ls": runs.ls,
@@ -29,7 +29,7 @@ _VERBS: dict[str, dict[str, Callable[..., int]]] = {
         "artifact": look.artifact,
         "graph": look.graph,
     },
-    "Prove": {"replay": evidence.replay, "verify": evidence.verify},
+    "Prove": {"replay": evidence.replay, "verify": evidence.verify, "crash-test": crash_test.crash_test},
     "Operate": {"doctor": doctor.doctor},
 }
 

@@ -75,7 +75,7 @@ class Session:
         if values:
             self.streams.data("\n".join(msgspec.json.encode(value).decode() for value in values))
 
-    def fail(self, code: str, message: str, exit_code: ExitCode) -> int:
+    def fail(self, code: str, message: str, exit_code: ExitCode, more: JsonObject | None = None) -> int:
         """Say what went wrong, on one line, and return the exit code; what people typed may hold a secret."""
         from durum.core.secrets import redact_text
 
@@ -83,7 +83,7 @@ class Session:
         self.streams.note(f"{self._label('error:')} {one_line(message)}")
         if self.json:
             error: JsonObject = {"code": code, "message": message}
-            self.print_json({"error": error})
+            self.print_json({"error": error, **(more or {})})
         return exit_code
 
     def _label(self, text: str) -> str:
@@ -95,7 +95,7 @@ class Session:
         try:
             return work()
         except DurumError as error:
-            return self._refuse(error, error.code, str(error) + _HINTS.get(error.code, ""), _exit_code(error))
+            return self.refuse(error, _exit_code(error))
         except BrokenPipeError:
             return ExitCode.OK  # whoever read us has seen enough
         except OSError as error:
@@ -108,14 +108,20 @@ class Session:
             text = f"unexpected {type(error).__name__}: {error}; run it again with --debug and report the traceback"
             return self._refuse(error, "internal_error", text, ExitCode.FAILED)
 
-    def _refuse(self, error: BaseException, code: str, message: str, exit_code: ExitCode) -> int:
+    def refuse(self, error: DurumError, exit_code: ExitCode, more: JsonObject | None = None) -> int:
+        """Say what an error means to the person who called; ``more`` goes along as JSON."""
+        return self._refuse(error, error.code, str(error) + _HINTS.get(error.code, ""), exit_code, more)
+
+    def _refuse(
+        self, error: BaseException, code: str, message: str, exit_code: ExitCode, more: JsonObject | None = None
+    ) -> int:
         if self.debug:
             import traceback
 
             from durum.core.secrets import redact_text
 
             self.streams.note(redact_text("".join(traceback.format_exception(error)).rstrip()))
-        return self.fail(code, message, exit_code)
+        return self.fail(code, message, exit_code, more)
 
 
 def _exit_code(error: DurumError) -> ExitCode:

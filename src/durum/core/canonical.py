@@ -52,9 +52,9 @@ def canonical_json(value: object) -> bytes:
 
 
 def canonical_parts(value: object) -> bytes:
-    """Return the RFC 8785 bytes of what is made of texts, None, and ``msgspec.Raw`` that is canonical already; nothing is checked.
+    """Return the RFC 8785 bytes of a value the engine made: texts, small integers, None, ``msgspec.Raw`` of canonical bytes.
 
-    Keys of maps must be ASCII.
+    Nothing is checked; keys of maps must be ASCII.
     """
     return _encode_sorted(value)
 

@@ -108,8 +108,10 @@ class RunConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def check_profile(self) -> None:
         """Refuse a profile that is one of the three words misspelt: it would keep only events of that name."""
+        if self.event_profile in EVENT_PROFILES or not _NO_PLAIN_WORD.isdisjoint(self.event_profile):
+            return
         close = get_close_matches(self.event_profile, EVENT_PROFILES, n=1, cutoff=0.8)
-        if close and close[0] != self.event_profile and _NO_PLAIN_WORD.isdisjoint(self.event_profile):
+        if close:
             raise ConfigError(
                 f"event_profile {self.event_profile!r} is none of {', '.join(EVENT_PROFILES)}; did you mean {close[0]!r}? "
                 f"Names of events can be given as globs, such as '{self.event_profile}*'"

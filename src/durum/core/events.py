@@ -39,6 +39,7 @@ class RunStatus(StrEnum):
     RUNNING = "running"
     WAITING = "waiting"
     PAUSED = "paused"
+    QUARANTINED = "quarantined"
     INTERRUPTED = "interrupted"
     COMPLETED = "completed"
     FAILED = "failed"
@@ -60,7 +61,7 @@ class SkipReason(StrEnum):
     FAIL_FAST = "fail_fast"  # another state failed and the run stops at the first failure
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What every event class derives from. ``kind`` is the stored tag, ``version`` the stored shape's version."""
 
     kind: ClassVar[str]
@@ -88,7 +89,7 @@ class StateEntered(Event, frozen=True, kw_only=True):
     state_id: StateIdField
 
 
-class Write(msgspec.Struct, frozen=True, array_like=True):
+class Write(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One key a state wrote. ``entry`` is its snapshot-tree entry as canonical JSON, ``null`` for a delete.
 
     With ``op`` "append" the entry is that of the items added, with "reduce" that of the contribution; the value they came to is
@@ -310,6 +311,7 @@ class RunPaused(Event, frozen=True, kw_only=True):
     kind = "run.paused"
 
     actor: str
+    quarantined: bool = False  # by the engine: whoever drove it died again and again
     reason: str = ""
 
 
@@ -340,7 +342,7 @@ class UnknownEvent(Event, frozen=True, kw_only=True):
     name: str  # the stored kind
 
 
-class Envelope(msgspec.Struct, frozen=True):
+class Envelope(msgspec.Struct, frozen=True, gc=False):
     """An event in its place in a log."""
 
     run_id: str

@@ -57,14 +57,13 @@ def fold(state: RunState, envelopes: Iterable[ev.Envelope], attached: Attached =
         if state.completed is not None:
             raise _broken(state, envelope, "the run was over before it")
         event = envelope.event
-        if isinstance(event, ev.CodeChanged):
-            _change_code(state, attached.plans[event.plan_id])
-        else:
-            arm = _ARMS.get(type(event))
-            if arm is not None:
-                arm(state, envelope, event)
-            if isinstance(event, ev.StateCompleted):
-                _note_writes(state, event, attached)
+        kind = type(event)
+        if kind is ev.CodeChanged:
+            _change_code(state, attached.plans[event.plan_id])  # type: ignore[attr-defined]
+        elif (arm := _ARMS.get(kind)) is not None:
+            arm(state, envelope, event)
+            if kind is ev.StateCompleted:
+                _note_writes(state, event, attached)  # type: ignore[arg-type]
         state.seq = envelope.seq
         state.hash = envelope.hash
         state.updated_ms = envelope.ts_millis

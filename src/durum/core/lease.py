@@ -1,4 +1,4 @@
-"""How long an owner's last sign of life counts: judged by monotonic time within one boot of a machine, never by a wall clock."""
+"""How long an owner's last sign of life counts: by monotonic time within one boot of a machine, never by a wall clock."""
 
 from __future__ import annotations
 

@@ -79,6 +79,21 @@ class PlanShape(msgspec.Struct, frozen=True, dict=True, omit_defaults=True):
         """State id -> position in declaration order."""
         return {node.id: position for position, node in enumerate(self.nodes)}
 
+    @cached_property
+    def stored(self) -> bytes:
+        """The canonical JSON it is stored as.
+
+        Raises:
+            ConfigError: it could not be read back, for something in it is of another type than declared.
+        """
+        data = canonical_json(decode_json(msgspec.json.encode(self, enc_hook=str)))
+        try:
+            decode_shape(data)
+        except msgspec.ValidationError as error:
+            message = f"plan of {self.op_id}: {error}"
+            raise ConfigError(message) from error
+        return data
+
     def node(self, state_id: str) -> PlanNode:
         """Return the node of a state; ``KeyError`` if the plan has none."""
         return self.nodes[self.index[state_id]]
@@ -158,21 +173,6 @@ def rule_of(node: PlanNode) -> object:
     if rule is None:
         return node.spawns
     return (rule.source, rule.then, [(part.id, part.deps, part.meta.side_effects, part.spawns) for part in rule.body])
-
-
-def shape_bytes(shape: PlanShape) -> bytes:
-    """Return the canonical JSON a plan is stored as.
-
-    Raises:
-        ConfigError: it could not be read back, for something in it is of another type than declared.
-    """
-    data = canonical_json(decode_json(msgspec.json.encode(shape, enc_hook=str)))
-    try:
-        decode_shape(data)
-    except msgspec.ValidationError as error:
-        message = f"plan of {shape.op_id}: {error}"
-        raise ConfigError(message) from error
-    return data
 
 
 def decode_shape(data: bytes) -> PlanShape:

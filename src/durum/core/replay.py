@@ -83,15 +83,19 @@ def _completes(commands: Sequence[d.Command]) -> bool:
 def plan_divergence(recorded: PlanShape, code: PlanShape) -> Divergence | None:
     """Return the first state that the recorded plan and the code's plan do not share alike, None if they fit."""
     for node in recorded.nodes:
-        if node.id not in code.index:
-            return Divergence("plan", node.id, None, None, f"state {node.id} is in the record but not in the code")
         expected: list[JsonValue] = [*sorted(node.deps)]
-        got: list[JsonValue] = [*sorted(code.node(node.id).deps)]
+        if node.id not in code.index:
+            return Divergence("plan", node.id, None, None, f"state {node.id} is in the record but not in the code", expected)
+        now = code.node(node.id)
+        got: list[JsonValue] = [*sorted(now.deps)]
         if expected != got:
             return Divergence("plan", node.id, None, None, f"state {node.id} depends on other states now", expected, got)
-        if rule_of(node) != rule_of(code.node(node.id)):
-            return Divergence("plan", node.id, None, None, f"state {node.id} adds other states to the plan now")
+        if rule_of(node) != rule_of(now):
+            rules = [msgspec.to_builtins(rule_of(each), enc_hook=str) for each in (node, now)]
+            message = f"state {node.id} adds other states to the plan now"
+            return Divergence("plan", node.id, None, None, message, rules[0], rules[1])
     for node in code.nodes:
         if node.id not in recorded.index:
-            return Divergence("plan", node.id, None, None, f"state {node.id} is in the code but not in the record")
+            message = f"state {node.id} is in the code but not in the record"
+            return Divergence("plan", node.id, None, None, message, None, [*sorted(node.deps)])
     return None

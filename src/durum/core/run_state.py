@@ -40,7 +40,7 @@ _NOT_BEGUN = frozenset({StateStatus.PENDING, StateStatus.READY})
 _OVER = frozenset({StateStatus.COMPLETED, StateStatus.FAILED, StateStatus.SKIPPED})
 
 
-class Progress(msgspec.Struct):
+class Progress(msgspec.Struct, gc=False):
     """What the log says of one state."""
 
     status: StateStatus = StateStatus.PENDING
@@ -119,7 +119,7 @@ class RunState(msgspec.Struct):
         if self.started is None:
             return ev.RunStatus.PENDING
         if self.paused is not None:
-            return ev.RunStatus.PAUSED
+            return ev.RunStatus.QUARANTINED if self.paused.quarantined else ev.RunStatus.PAUSED
         if not self.at_rest:
             return ev.RunStatus.RUNNING
         if self.waiting or self.children:

@@ -107,7 +107,7 @@ def _parent_item(node: Node, *, keyed: bool, level: int) -> Item:
     return map_item(node.last_key, entry, level) if keyed else list_item(entry, level)
 
 
-class Tree(msgspec.Struct, frozen=True):
+class Tree(msgspec.Struct, frozen=True, gc=False):
     """A list or map cut into nodes, level by level; level 0 holds the leaves, the last level one node, the root."""
 
     keyed: bool

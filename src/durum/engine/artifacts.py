@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from durum.core.artifact_kind import ArtifactKind
+from durum.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterable
+    from collections.abc import AsyncGenerator, AsyncIterable, Callable
 
     from durum.ports import ArtifactStore, StoredFile
 
 CACHE_BYTES = 32 * 1024 * 1024
 _LARGEST_CACHED = 1024 * 1024
+_TRIES = 3
 
 
 class ArtifactReader:
@@ -24,18 +27,31 @@ class ArtifactReader:
         self._capacity = capacity_bytes
         self._size = 0
         self._cache: OrderedDict[str, bytes] = OrderedDict()
+        self.on_away: Callable[[StoreUnavailableError], None] | None = None
 
     def at_hand(self, artifact_id: str) -> bytes | None:
         """Return the bytes of an artifact if they are in memory."""
         return self._cache.get(artifact_id)
 
     async def get(self, artifact_id: str) -> bytes:
-        """Return the bytes of an artifact."""
+        """Return the bytes of an artifact; a store that stays away is told to ``on_away`` too, for a step may swallow it."""
         data = self._cache.get(artifact_id)
         if data is None:
-            data = await self._store.get(artifact_id)
+            try:
+                data = await self._read(artifact_id)
+            except StoreUnavailableError as error:
+                if self.on_away is not None:
+                    self.on_away(error)
+                raise
             self.remember(artifact_id, data)
         return data
+
+    async def _read(self, artifact_id: str) -> bytes:
+        """Read from the store; it is asked again at once if it fails, for a step that reads its context cannot wait."""
+        for _ in range(_TRIES - 1):
+            with contextlib.suppress(StoreUnavailableError):
+                return await self._store.get(artifact_id)
+        return await self._store.get(artifact_id)
 
     def chunks(self, artifact_id: str) -> AsyncGenerator[bytes, None]:
         """Hand out the bytes of an artifact of any size, past the cache; see ``ArtifactStore.chunks``."""

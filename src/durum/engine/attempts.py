@@ -66,7 +66,8 @@ class Attempts:
         self._plan = plan
         self._progress = progress
         self._depth = depth
-        self._cancelled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._loop, self._home = asyncio.get_running_loop(), threading.get_ident()
+        self._cancelled: asyncio.Future[None] = self._loop.create_future()
 
     @property
     def reducers(self) -> Mapping[str, Reducer]:
@@ -77,6 +78,11 @@ class Attempts:
         """Cancel every attempt that is under way."""
         if not self._cancelled.done():
             self._cancelled.set_result(None)
+
+    def is_inline(self, begun: Begun) -> bool:
+        """Whether an attempt never suspends, so that it needs no task."""
+        state = self._plan.implementation(self._state.plan, self._state.plan.nodes[begun.position].id)
+        return getattr(state, "inline", False) is True
 
     async def run(self, begun: Begun) -> None:
         """Execute one attempt and stage how it ended."""
@@ -104,14 +110,17 @@ class Attempts:
             current_place.reset(place)
         cut = executed.error is not None and executed.error.code in {RUN_CANCELLED, STEP_TIMEOUT}
         await io.settle(self._cancelled, cut=cut)
+        if self._world.away is not None:
+            raise self._world.away
         self._finish(begun, overlay, io, executed)
 
     def _attempt(self, node: PlanNode, begun: Begun, reconcile: Any) -> Attempt:  # noqa: ANN401 - a state's own hook
+        applies = node.meta.side_effects is SideEffectKind.APPLY_SIDE_EFFECT
         return Attempt(
             node.id,
             begun.number,
-            applies_effects=node.meta.side_effects is SideEffectKind.APPLY_SIDE_EFFECT,
-            effect_key=self._effect_key(node, begun.position),
+            applies_effects=applies,
+            effect_key=self._effect_key(node, begun.position) if applies else "",
             idempotent=node.meta.idempotent,
             reconcile=reconcile,
         )
@@ -127,17 +136,16 @@ class Attempts:
 
     def _sink(self, attempt: Attempt) -> Callable[[ev.DomainEvent], None]:
         """Return what takes an attempt's domain events: in the loop's thread only, for that is where events are chained."""
-        loop, home = asyncio.get_running_loop(), threading.get_ident()
 
         def take(event: ev.DomainEvent) -> None:
             if attempt.open:
                 self._emit(event, attempt)
 
         def sink(event: ev.DomainEvent) -> None:
-            if threading.get_ident() == home:
+            if threading.get_ident() == self._home:
                 take(event)
             else:
-                loop.call_soon_threadsafe(take, event)
+                self._loop.call_soon_threadsafe(take, event)
 
         return sink
 

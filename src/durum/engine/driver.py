@@ -14,7 +14,6 @@ from durum.core.retry import delay_ms, jitter_ppm
 from durum.engine.attempts import Begun
 from durum.engine.boundaries import Boundaries
 from durum.engine.inbox import take
-from durum.engine.settling import come_to_rest
 
 if TYPE_CHECKING:
     from durum.core.run_state import RunState
@@ -43,6 +42,7 @@ class Driver:
         self._mailroom = mailroom
         self._tasks: set[asyncio.Task[None]] = set()
         self._reading: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         self._draining = False
         self._rested = 0.0  # when everything else in this loop had its turn last
@@ -61,12 +61,8 @@ class Driver:
                     if not await self._is_told_more():
                         return self._state
                     continue
-                if len(started) == 1 and self._alone:
-                    await self._attempts.run(started[0])  # no other could begin meanwhile: it needs no task
-                    continue
-                for attempt in started:
-                    self._keep(asyncio.create_task(self._attempts.run(attempt)))
-                await self._until_something_happens()
+                if not await self._begin(started):
+                    await self._until_something_happens()
                 if self._ended:
                     raise self._ended[0]
         finally:
@@ -76,10 +72,27 @@ class Driver:
 
     async def _let_others_run(self) -> None:
         """Give messages a chance from time to time: plain steps one after another never wait for anything."""
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         if now - self._rested > _REST_SECONDS:
             self._rested = now
-            await come_to_rest()
+            await asyncio.sleep(0)
+
+    async def _begin(self, started: list[Begun]) -> bool:
+        """Execute attempts and return whether one is over: a task for each that may suspend, the others where we stand."""
+        if len(started) == 1 and self._alone:
+            await self._attempts.run(started[0])  # no other could begin meanwhile
+            return True
+        inline: list[Begun] = []
+        for attempt in started:
+            if self._attempts.is_inline(attempt):
+                inline.append(attempt)
+            else:
+                self._keep(asyncio.create_task(self._attempts.run(attempt)))
+        for attempt in inline:
+            await self._attempts.run(attempt)
+        if inline and self._tasks:
+            await asyncio.sleep(0)  # the others get on meanwhile
+        return bool(inline)
 
     async def _stop(self) -> None:
         for task in self._tasks:
@@ -131,7 +144,9 @@ class Driver:
         begun: list[Begun] = []
         parked = False
         while not self._state.over and not parked:
-            commands = self._allowed(d.decide(self._state, self._world.clock.now_ms()))
+            commands = d.decide(self._state, self._world.clock.now_ms())
+            if self._draining or self._state.cancelling is not None:
+                commands = self._allowed(commands)
             before = len(begun)
             for command in commands:
                 parked = isinstance(command, d.ParkRun)

@@ -14,9 +14,11 @@ from durum.core.canonical import JsonObject, decode_json
 from durum.core.config import IoMode, RunConfig
 from durum.core.facts import FactIndex
 from durum.core.manifest import Parent, RunManifest, manifest_bytes
-from durum.core.plan import ExecutionPlan, shape_bytes
+from durum.core.plan import ExecutionPlan
+from durum.core.quarantine import quarantine
 from durum.core.run_state import begin
 from durum.core.tree import tree_of
+from durum.core.wake import wake_ms
 from durum.engine.artifacts import ArtifactReader
 from durum.engine.attempts import Attempts
 from durum.engine.children import ChildDriver, Children, ChildResults
@@ -25,10 +27,10 @@ from durum.engine.driver import Driver
 from durum.engine.inbox import Mailroom, take
 from durum.engine.live_io import World
 from durum.engine.recorder import Recorder
-from durum.engine.recovery import LoadedRun, adopt_code, close_orphans, load_run
+from durum.engine.recovery import LoadedRun, adopt_code, close_orphans, load_claimed, load_run
 from durum.engine.snapshots import Snapshots
 from durum.engine.stop import Stop
-from durum.errors import ConfigError, DurumError, PlanChangedError
+from durum.errors import ConfigError, DurumError, PlanChangedError, RunExistsError
 from durum.ports import ArtifactStore, EventStore
 
 if TYPE_CHECKING:
@@ -105,8 +107,10 @@ class Engine:
         self._reader = ArtifactReader(store)
         self._snapshots = Snapshots(self._reader)
 
-    async def start(self, run: StartRun, on_started: Callable[[], None] | None = None) -> RunState:
+    async def start(self, run: StartRun, on_started: Callable[[], None] | None = None, *, detach: bool = False) -> RunState:
         """Start a run and drive it until it is over or parks. ``on_started`` is called once its first event is durable.
+
+        ``detach``: do not drive it; it is due at once, for any worker.
 
         Raises:
             RunExistsError: the id was used before.
@@ -118,6 +122,7 @@ class Engine:
         head = await self._store.claim(run.run_id, create=True, now_ms=self._clock.now_ms())
         state = begin(run.run_id, shape, run.manifest.run_config)
         recorder = self._recorder(head, state)
+        rests = False
         try:
             values: dict[str, bytes] = {}
             tree = tree_of(run.initial_context, values.__setitem__)
@@ -127,22 +132,35 @@ class Engine:
                 initial_snapshot_id=tree.id,
                 manifest_id=recorder.keep(ArtifactKind.MANIFEST, manifest_bytes(run.manifest)),
                 op_id=shape.op_id,
-                plan_id=recorder.keep(ArtifactKind.OTHER, shape_bytes(shape)),
+                plan_id=recorder.keep(ArtifactKind.OTHER, shape.stored),
             )
             recorder.stage(started)
+            parent = run.manifest.parent
+            if head.epoch > 1 and isinstance(parent, Parent):  # it was about to begin before, and may have been told to pause
+                await self._hear_out(recorder, f"run {parent.run_id}")
             await recorder.commit()
             if on_started is not None:
                 on_started()
-            return await self._drive(recorder, run.plan, FactIndex(), run.manifest)
+            if not detach:
+                await self._drive(recorder, run.plan, FactIndex(), run.manifest)
+                rests = True
+            return state
         finally:
-            await self._give_up(head)
+            await self._give_up(head, state if rests else None)
 
     async def resume(
-        self, run_id: str, plan: ExecutionPlan, actor: str | None = "", loaded: LoadedRun | None = None
+        self,
+        run_id: str,
+        plan: ExecutionPlan,
+        actor: str | None = "",
+        loaded: LoadedRun | None = None,
+        *,
+        overrule: bool = True,
     ) -> RunState:
         """Drive a run on; one that is over is returned as it is, without a write. ``loaded`` is the run if it was read already.
 
-        A paused one goes on on the word of ``actor``, and stays paused if that is None.
+        A paused one goes on on the word of ``actor``, and stays paused if that is None. Without ``overrule``, which is how a
+        worker resumes, only a pause that ``actor`` itself asked for ends, and a run whose drivers keep dying is quarantined.
 
         Raises:
             NotFoundError, RunOwnedError, PlanChangedError.
@@ -150,37 +168,54 @@ class Engine:
         loaded = loaded or await load_run(self._store, self._reader, run_id)
         if not loaded.state.over:
             head = await self._store.claim(run_id)
+            rests: RunState | None = None
             try:
                 if head.seq != loaded.state.seq:  # someone drove it on between reading and claiming
-                    loaded = await load_run(self._store, self._reader, run_id)
+                    loaded = await load_claimed(self._store, self._reader, head)
                 if not loaded.state.over:
-                    return await self._go_on(head, loaded, plan, actor)
+                    await self._go_on(head, loaded, plan, actor, overrule=overrule)
+                    rests = loaded.state
+                    return rests
+                rests = loaded.state
             finally:
-                await self._give_up(head)
+                await self._give_up(head, rests)
         await report(self._store, loaded.state, loaded.manifest)
         return loaded.state
 
-    async def _go_on(self, head: Head, loaded: LoadedRun, plan: ExecutionPlan, actor: str | None) -> RunState:
+    async def _go_on(self, head: Head, loaded: LoadedRun, plan: ExecutionPlan, actor: str | None, *, overrule: bool) -> None:
         recorder = self._recorder(head, loaded.state)
+        stopped = None if overrule else quarantine(loaded.envelopes, loaded.state, head.epoch, head.strikes)
         close_orphans(recorder)
-        adopt_code(recorder, plan, shape_bytes(plan.shape))
-        for letter in await self._mailroom.read(head.run_id):  # what was said before this word to go on
-            take(recorder, letter)
-        if recorder.state.paused is not None and actor is not None:
-            recorder.stage(ev.RunResumed(actor=actor))
+        if stopped is not None and recorder.state.paused is None:
+            recorder.stage(stopped)
+            await recorder.commit()
+            return
+        adopt_code(recorder, plan)
+        await self._hear_out(recorder, actor, overrule=overrule)
         await recorder.commit()
-        return await self._drive(recorder, plan, loaded.facts, loaded.manifest)
+        await self._drive(recorder, plan, loaded.facts, loaded.manifest, overrule=overrule)
+
+    async def _hear_out(self, recorder: Recorder, actor: str | None, *, overrule: bool = True) -> None:
+        """Stage what was said before the word of ``actor`` to go on, and that word: an older pause ends with it."""
+        for letter in await self._store.inbox(recorder.state.run_id):
+            take(recorder, letter)
+        paused = recorder.state.paused
+        if paused is not None and actor is not None and (overrule or paused.actor == actor):
+            recorder.stage(ev.RunResumed(actor=actor))
 
     def _recorder(self, head: Head, state: RunState) -> Recorder:
         return Recorder(self._store, self._reader, self._clock, head, self._store.worker, state, self._watcher.event)
 
-    async def _drive(self, recorder: Recorder, plan: ExecutionPlan, facts: FactIndex, manifest: RunManifest) -> RunState:
+    async def _drive(
+        self, recorder: Recorder, plan: ExecutionPlan, facts: FactIndex, manifest: RunManifest, *, overrule: bool = True
+    ) -> None:
         state = recorder.state
         self._transports.add("child", lambda: ChildResults(self._store, self._reader, state.run_id))
         world = World(recorder, self._reader, facts, self._transports, self._clock, self._entropy)
+        self._reader.on_away = world.leave
         depth = manifest.parent.depth if isinstance(manifest.parent, Parent) else 0
         attempts = Attempts(world, self._snapshots, plan, self._watcher.progress or _ignore, depth)
-        children = Children(self._store, recorder, self._clock, self._child_driver(plan, state, depth))
+        children = Children(self._store, recorder, self._clock, self._child_driver(plan, state, depth, overrule=overrule))
         driver = Driver(world, self._snapshots, attempts, children, self._mailroom)
         try:
             with self._stop.ends(driver):
@@ -189,9 +224,8 @@ class Engine:
             await self._transports.close()
         if state.over:
             await report(self._store, state, manifest)
-        return state
 
-    def _child_driver(self, plan: ExecutionPlan, state: RunState, depth: int) -> ChildDriver:
+    def _child_driver(self, plan: ExecutionPlan, state: RunState, depth: int, *, overrule: bool) -> ChildDriver:
         async def drive(spawned: ev.ChildSpawned, actor: str | None) -> None:
             assert self._child_codes is not None
             spawn: Any = plan.implementation(state.plan, spawned.state_id)
@@ -210,18 +244,24 @@ class Engine:
                 stop=self._stop,
             )
             head = await self._store.head(child_id)
-            if head is not None and head.seq:
-                await engine.resume(child_id, code.plan, actor)
-                return
-            inputs: Any = decode_json(await self._reader.get(spawned.inputs_id))
-            config = msgspec.structs.replace(state.config, skip_tags=())
-            parent = Parent(depth=depth + 1, key=spawned.key, run_id=state.run_id)
-            await engine.start(code.start_run(child_id, inputs, config, parent))
+            if head is None or not head.seq:
+                inputs: Any = decode_json(await self._reader.get(spawned.inputs_id))
+                config = msgspec.structs.replace(state.config, skip_tags=())
+                parent = Parent(depth=depth + 1, key=spawned.key, run_id=state.run_id)
+                with contextlib.suppress(RunExistsError):  # another process began it meanwhile
+                    await engine.start(code.start_run(child_id, inputs, config, parent))
+                    return
+            mine = f"run {state.run_id}"  # a pause this run asked for ends with its own, whoever had the child meanwhile
+            await engine.resume(child_id, code.plan, actor or mine, overrule=overrule and actor is not None)
 
         return drive
 
-    async def _give_up(self, head: Head) -> None:
-        """Release the run; if the store is away the lock's end says the same."""
+    async def _give_up(self, head: Head, rests: RunState | None) -> None:
+        """Release the run; if the store is away the lock's end says the same. One that was cut off is due at once."""
+        now_ms = self._clock.now_ms()
+        wake = now_ms if rests is None else wake_ms(rests, now_ms)
+        if wake is None and rests is not None and rests.children and self._stop.asked and rests.paused is None:
+            wake = now_ms  # its children were let go with it
         with contextlib.suppress(DurumError):
-            await self._store.release(head.run_id, head.epoch)
+            await self._store.release(head.run_id, head.epoch, wake_ms=wake)
             await empty_inbox(self._store, self._clock, head.run_id)

@@ -69,9 +69,13 @@ _DECODERS: dict[str, msgspec.json.Decoder[Content]] = {
 
 
 def message(run_id: str, kind: str, content: Content, dedupe_key: str | None = None) -> Message:
-    """Return a message as the store keeps it; at most one with a dedupe key is ever accepted."""
+    """Return a message as the store keeps it; at most one with a dedupe key is ever accepted.
+
+    Without one of its own its id is its key: sent again because no answer came, it is the same message, taken or not.
+    """
     payload: JsonObject = msgspec.to_builtins(content)
-    return Message(run_id, uuid.uuid4().hex, kind, canonical_json(payload), dedupe_key)
+    identity = uuid.uuid4().hex
+    return Message(run_id, identity, kind, canonical_json(payload), dedupe_key or identity)
 
 
 def take(recorder: Recorder, letter: Message) -> bool:

@@ -34,7 +34,8 @@ from durum.engine.recorder import Recorder
 from durum.engine.secret_guard import SecretGuard
 from durum.engine.settling import come_to_rest
 from durum.engine.transports import TransportRegistry
-from durum.errors import CanonicalJsonError, FactConflictError, TransportError
+from durum.engine.world_faults import worlds_fault
+from durum.errors import CanonicalJsonError, FactConflictError, TransportError, WorldError
 from durum.ports import Clock, Entropy
 
 if TYPE_CHECKING:
@@ -92,6 +93,11 @@ class World(msgspec.Struct):
     entropy: Entropy
     acting: dict[asyncio.Task[None], str] = {}  # effects under way -> their effect keys
     turns: WeakValueDictionary[str, asyncio.Lock] = msgspec.field(default_factory=WeakValueDictionary)
+    away: WorldError | None = None  # what keeps this process from driving the run on: no step's doing, and no step's failure
+
+    def leave(self, error: WorldError) -> None:
+        """Let every attempt end without an outcome: the run is driven on when the machine or the store is well again."""
+        self.away = self.away or error
 
     def turn(self, effect_key: str) -> asyncio.Lock:
         """Return what lets one state at a time ask for an effect: two may share its key."""
@@ -188,9 +194,11 @@ class LiveIo:
     # --- one call ---------------------------------------------------------------------------------------------------
 
     def check_open(self) -> None:
-        """A task that outlives its attempt may neither call nor record."""
+        """A task that outlives its attempt may neither call nor record, nor may anyone while the world is away."""
         if not self.attempt.open:
             raise asyncio.CancelledError
+        if self.world.away is not None:
+            raise self.world.away
 
     def _explicit_key(self, key: str) -> str:
         self.guard.check_value("a fact key", key)
@@ -228,10 +236,10 @@ class LiveIo:
 
     async def _read(self, call: IoCall, key: str, request: bytes, request_id: str) -> IoResult:
         recorder = self.world.recorder
-        await recorder.commit()  # cheap facts become durable before the outside can see them
-        self.check_open()
-        self.flying[key] = call.namespace
+        self.flying[key] = call.namespace  # from here on the step may stop waiting for it
         try:
+            await recorder.commit()  # cheap facts become durable before the outside can see them
+            self.check_open()
             payload, result, artifact_ids = await self.outcome_of(call, None)
             self.check_open()
             bound = self.find(key)
@@ -251,6 +259,8 @@ class LiveIo:
         """Return the outcome artifact of a live call, what it is, and what was streamed. Whatever happened is an outcome."""
         handle = self.world.transports.handle(effect_key, self.world.reader)
         await come_to_rest()
+        if effect_key is not None:
+            self.world.recorder.check_lease()
         try:
             if call.body is None:
                 response = await self.world.transports.get(call.namespace).call(call.request, handle)
@@ -263,6 +273,8 @@ class LiveIo:
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt) or (isinstance(error, asyncio.CancelledError) and _is_being_cancelled()):
                 raise
+            if (fault := worlds_fault(error)) is not None:
+                self.world.leave(fault)
             return *_failed(call.namespace, handle, error), handle.artifact_ids
         return payload, "success", handle.artifact_ids
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from durum.codec import as_read_back, encode
 from durum.core.canonical import digest_bytes
 from durum.core.fold import NOTHING_ATTACHED, Attached, fold
-from durum.errors import ConcurrencyError, ConfigError, StoreUnavailableError
+from durum.errors import ConcurrencyError, ConfigError, DurumError, StoreUnavailableError
 from durum.ports import Artifact
 
 if TYPE_CHECKING:
@@ -73,15 +73,15 @@ class Recorder:
     def keep(self, kind: ArtifactKind, data: bytes, artifact_id: str | None = None) -> str:
         """Add an artifact to the next commit and return its id."""
         identity = digest_bytes(data) if artifact_id is None else artifact_id
-        if identity not in self._known and identity not in self._artifacts:
-            self._artifacts[identity] = Artifact(identity, kind, data)
-            self._reader.remember(identity, data)
+        self.keep_all(kind, {identity: data})
         return identity
 
     def keep_all(self, kind: ArtifactKind, artifacts: Mapping[str, bytes]) -> None:
         """Add artifacts whose ids are known."""
         for identity, data in artifacts.items():
-            self.keep(kind, data, identity)
+            if identity not in self._known and identity not in self._artifacts:
+                self._artifacts[identity] = Artifact(identity, kind, data)
+                self._reader.remember(identity, data)
 
     def consume(self, message_id: str) -> bool:
         """Drop an inbox message with the next commit, which holds the events it was made into; False if it was read before."""
@@ -171,6 +171,18 @@ class Recorder:
                 _log.warning("the run's watcher failed and is told nothing more", exc_info=True)
                 return
 
+    def check_lease(self) -> None:
+        """Make sure, right before the outside is acted upon, that the run is still ours; else nothing more is done or written.
+
+        Raises:
+            ConcurrencyError, StoreUnavailableError.
+        """
+        try:
+            self._store.check_lease(self._head.run_id, self._head.epoch)
+        except DurumError as error:
+            self._broken = error
+            raise
+
     def _check(self) -> None:
         """After a failed commit nothing more is written: a step that swallows the error must not tear a hole into the log."""
         if self._broken is not None:
@@ -196,19 +208,21 @@ class Recorder:
             try:
                 await self._store.append(run_id, self._durable_seq, epoch, batch.events, batch.artifacts, batch.consumed)
             except (StoreUnavailableError, ConcurrencyError) as error:
-                if await self._landed(batch.events[-1]):
-                    return
-                if isinstance(error, ConcurrencyError) or attempt == _TRIES - 1:
-                    raise
+                fault: StoreUnavailableError | ConcurrencyError = error
+                try:
+                    if await self._landed(batch.events[-1]):
+                        return
+                except StoreUnavailableError as unknown:  # a head that moved may have been moved by these very events
+                    fault = unknown
+                if isinstance(fault, ConcurrencyError) or attempt == _TRIES - 1:
+                    raise fault  # noqa: B904 - what was raised first stands in its context
                 await asyncio.sleep(_RETRY_SECONDS * 2**attempt)
             else:
                 return
 
     async def _landed(self, last: StoredEvent) -> bool:
-        try:
-            head = await self._store.head(self._head.run_id)
-        except StoreUnavailableError:
-            return False
+        """Tell whether events are in the log; ``StoreUnavailableError`` if the store does not say."""
+        head = await self._store.head(self._head.run_id)
         if head is None or head.epoch != self._head.epoch:
             return False
         return head.seq == last.seq and head.hash == last.hash

@@ -16,13 +16,13 @@ from durum.core.fold import Attached, fold
 from durum.core.manifest import RunManifest, decode_manifest
 from durum.core.plan import PlanShape, decode_shape, rule_of
 from durum.core.run_state import RunState, begin
-from durum.errors import CorruptionError, NotFoundError, PlanChangedError
+from durum.errors import ConcurrencyError, CorruptionError, NotFoundError, PlanChangedError
 
 if TYPE_CHECKING:
     from durum.core.plan import ExecutionPlan
     from durum.engine.artifacts import ArtifactReader
     from durum.engine.recorder import Recorder
-    from durum.ports import EventStore
+    from durum.ports import EventStore, Head
 
 _HINT = "list the runs of this store with: durum ls"
 
@@ -71,6 +71,18 @@ async def load_attached(reader: ArtifactReader, envelopes: Sequence[ev.Envelope]
     return Attached(plans, writes)
 
 
+async def load_claimed(store: EventStore, reader: ArtifactReader, head: Head) -> LoadedRun:
+    """Read a run that was just claimed.
+
+    Raises:
+        ConcurrencyError: it went on meanwhile, so it was taken over since.
+    """
+    run = await load_run(store, reader, head.run_id)
+    if run.state.seq != head.seq:
+        raise ConcurrencyError(head.run_id, head.seq, run.state.seq, head.epoch, run.envelopes[-1].epoch)
+    return run
+
+
 def close_orphans(recorder: Recorder) -> int:
     """Stage the end of every attempt whose owner died; they do not count against the retry budget."""
     state = recorder.state
@@ -82,7 +94,7 @@ def close_orphans(recorder: Recorder) -> int:
     return len(orphans)
 
 
-def adopt_code(recorder: Recorder, plan: ExecutionPlan, plan_bytes: bytes) -> None:
+def adopt_code(recorder: Recorder, plan: ExecutionPlan) -> None:
     """Record that the code changed, if it did; refuse it where the log no longer fits.
 
     Raises:
@@ -102,7 +114,7 @@ def adopt_code(recorder: Recorder, plan: ExecutionPlan, plan_bytes: bytes) -> No
     same_order = [node.id for node in old.nodes] == [node.id for node in new.nodes]
     if not changed and not reducers and same_order and old.merges == new.merges:
         return
-    plan_id = recorder.keep(ArtifactKind.OTHER, plan_bytes)
+    plan_id = recorder.keep(ArtifactKind.OTHER, new.stored)
     recorder.stage(
         ev.CodeChanged(plan_id=plan_id, steps=tuple(changed[: ev.INLINE_KEYS])), attached=Attached(plans={plan_id: new})
     )

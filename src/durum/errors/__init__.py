@@ -38,6 +38,7 @@
     |       |-- TransportError
     |       `-- RateLimitedError
     `-- WorldError             the machine's or a store's fault: try again
+        |-- OutOfFilesError
         `-- StorageError
             |-- ConcurrencyError
             |-- CorruptionError
@@ -93,6 +94,7 @@ from durum.errors.run import (
 from durum.errors.world import (
     ConcurrencyError,
     CorruptionError,
+    OutOfFilesError,
     StorageError,
     StoreUnavailableError,
 )
@@ -123,6 +125,7 @@ __all__ = [
     "MissingKeyError",
     "MissingStateForEdgeError",
     "NotFoundError",
+    "OutOfFilesError",
     "PlanChangedError",
     "PlanValidationError",
     "RateLimitedError",

@@ -5,6 +5,18 @@ from __future__ import annotations
 from durum.errors.roots import WorldError
 
 
+class OutOfFilesError(WorldError):
+    """This process, or the whole system, may open no more files, so nothing can be driven on here for now."""
+
+    code = "out_of_files"
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(
+            f"this process can open no more files ({reason}); raise its limit (ulimit -n) or run less at once"
+        )
+
+
 class StorageError(WorldError):
     """A store failed."""
 

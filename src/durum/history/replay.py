@@ -23,12 +23,10 @@ from durum.core.failure import (
     SECRETS_DETECTED,
     STEP_TIMEOUT,
 )
-from durum.core.fold import fold
 from durum.core.merges import Merges
 from durum.core.meta import SideEffectKind
-from durum.core.replay import Divergence, disallowed, plan_divergence
+from durum.core.replay import Divergence, plan_divergence
 from durum.core.run_plan import RunPlan
-from durum.core.run_state import begin
 from durum.core.state import Child, Items
 from durum.engine.attempt import DomainEvents, Executed, execute
 from durum.engine.completion import completion
@@ -38,11 +36,12 @@ from durum.engine.snapshots import Snapshots
 from durum.history.joins import check_joins
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from durum.core.plan import ExecutionPlan
     from durum.engine.artifacts import ArtifactReader
     from durum.engine.recovery import LoadedRun
+    from durum.history.verify import Examined
 
 _NOT_REPEATABLE = frozenset(
     {
@@ -70,12 +69,14 @@ class ReplayResult(msgspec.Struct, frozen=True):
     attempts: int  # executed again
     passed_over: int  # attempts the engine itself ended: nothing to repeat
     divergence: Divergence | None
+    run_id: str
     live_calls: int = 0  # no transport exists in replay
 
     def to_json(self) -> JsonObject:
         """Return the result as JSON."""
         return {
             "result": "same" if self.divergence is None else "diverged",
+            "run_id": self.run_id,
             "mode": self.mode,
             "live_calls": self.live_calls,
             "final_snapshot_id": self.final_snapshot_id,
@@ -94,22 +95,28 @@ class Recorded(msgspec.Struct):
     extension: ev.PlanExtended | ev.ChildSpawned | None = None
 
 
-def check_decisions(run: LoadedRun) -> Divergence | None:
-    """Fold the log once more and return the first engine event that decide would not have led to."""
-    state = begin(run.state.run_id, run.plan, run.manifest.run_config)
-    for envelope in run.envelopes:
-        found = disallowed(state, envelope)
-        if found is not None:
-            return found
-        fold(state, (envelope,), run.attached)
-    return None
+def folded(found: Examined, mode: str) -> ReplayResult:
+    """Return what a replay comes to without executing anything: the record is damaged, strays, or is as it should be."""
+    result, run = found.result, found.run
+    if run is None:
+        assert result.first_bad is not None
+        bad = result.first_bad
+        damage = Divergence("record", None, None, bad.seq, f"{bad.what}: {bad.reason}")
+        return ReplayResult(mode, None, 0, 0, damage, result.run_id)
+    return ReplayResult(mode, _final_snapshot_id(run), 0, 0, found.stray, result.run_id)
+
+
+def _final_snapshot_id(run: LoadedRun) -> str | None:
+    return None if run.state.completed is None else run.state.completed.final_snapshot_id
 
 
 async def reproduce(
-    run: LoadedRun, plan: ExecutionPlan, reader: ArtifactReader, watch: Callable[[str, int], None] | None = None
+    found: Examined, plan: ExecutionPlan, reader: ArtifactReader, watch: Callable[[str, int], None] | None = None
 ) -> ReplayResult:
-    """Execute every recorded attempt again from its recorded base with its recorded outcomes, and compare."""
-    return await _Reproduction(run, plan, reader, watch).run()
+    """Execute every recorded attempt of a whole record again, from its base with its outcomes, and compare."""
+    if found.run is None:
+        return folded(found, "reproduce")
+    return await _Reproduction(found.run, plan, reader, watch).run(found.stray)
 
 
 class _Reproduction:
@@ -130,17 +137,18 @@ class _Reproduction:
         self._attempts = 0
         self._passed_over = 0
 
-    async def run(self) -> ReplayResult:
+    async def run(self, stray: Divergence | None) -> ReplayResult:
         """Return how the replay ended."""
-        divergence = plan_divergence(self._run.state.plan.shape, self._plan.shape) or check_decisions(self._run)
+        divergence = plan_divergence(self._run.state.plan.shape, self._plan.shape) or stray
         divergence = divergence or await check_joins(self._run, self._plan, self._snapshots)
+        if divergence is not None and divergence.what == "plan":
+            divergence = msgspec.structs.replace(divergence, seq=_planned_at(self._run.envelopes))
         for envelope in self._run.envelopes if divergence is None else ():
             divergence = await self._step(envelope)
             if divergence is not None:
                 break
-        completed = self._run.state.completed
-        final = None if completed is None else completed.final_snapshot_id
-        return ReplayResult("reproduce", final, self._attempts, self._passed_over, divergence)
+        final = _final_snapshot_id(self._run)
+        return ReplayResult("reproduce", final, self._attempts, self._passed_over, divergence, self._run.state.run_id)
 
     async def _step(self, envelope: ev.Envelope) -> Divergence | None:
         event = envelope.event
@@ -289,6 +297,8 @@ class _Reproduction:
         return _found("writes", f"it writes another {', '.join(keys)}", expected, got, diff)
 
     async def _compare_events(self, recorded: list[ev.DomainEvent], emitted: list[ev.DomainEvent]) -> Divergence | None:
+        if not recorded and not emitted:
+            return None
         before = [await self._event(event) for event in recorded]
         now = [await self._event(event) for event in emitted]
         if canonical_json(before) == canonical_json(now):  # to Python true is 1
@@ -315,6 +325,11 @@ class _Reproduction:
     async def _event(self, event: ev.DomainEvent) -> JsonValue:
         payload = event.payload if event.payload_ref is None else await self._reader.get(event.payload_ref)
         return {"name": event.name, "payload": decode_json(bytes(payload))}
+
+
+def _planned_at(envelopes: Sequence[ev.Envelope]) -> int:
+    """Return the event that says which plan is in force."""
+    return max([1, *(envelope.seq for envelope in envelopes if isinstance(envelope.event, ev.CodeChanged))])
 
 
 def _patience_ms(timeout_ms: int | None) -> int | None:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
 from durum.codec import chain_hash, decode, genesis_hash
 from durum.core import events as ev
-from durum.core.fold import fold
+from durum.core.facts import index_facts
+from durum.core.fold import Attached, fold
 from durum.core.joins import Change
 from durum.core.manifest import decode_manifest
 from durum.core.merges import Merges
 from durum.core.plan import decode_shape
+from durum.core.replay import Divergence, disallowed
 from durum.core.run_state import RunState, begin
 from durum.core.tree import entry_id, is_node, parse_node
 from durum.engine.boundaries import Boundaries
 from durum.engine.merging import changed, edit_tree
-from durum.engine.recovery import load_attached
+from durum.engine.recovery import LoadedRun, load_attached
 from durum.engine.snapshots import Snapshots
-from durum.errors import CorruptionError, DurumError, NotFoundError
+from durum.errors import CorruptionError, DurumError, NotFoundError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,12 +30,19 @@ if TYPE_CHECKING:
     from durum.core.canonical import JsonObject
     from durum.core.tree import Item, Tree
     from durum.engine.artifacts import ArtifactReader
-    from durum.ports import EventStore, StoredEvent
+    from durum.ports import EventStore, Head, StoredEvent
 
 
 _NAMES_ARTIFACT = frozenset(
     {"answer_ref", "inputs_id", "manifest_id", "payload_id", "payload_ref", "plan_id", "reads_id", "request_id", "writes_id"}
 )
+
+
+@cache
+def _naming(kind: type[ev.Event]) -> Sequence[str]:
+    """Return the fields by which events of a kind name artifacts."""
+    fields = kind.__struct_fields__
+    return [name for name in fields if name.endswith("snapshot_id") or name in _NAMES_ARTIFACT or name == "artifact_ids"]
 
 
 class FirstBad(msgspec.Struct, frozen=True):
@@ -59,33 +69,55 @@ class VerifyResult(msgspec.Struct, frozen=True):
         return {"result": "intact" if self.first_bad is None else "broken", **data}
 
 
+class Examined(msgspec.Struct, frozen=True):
+    """What a verification found; of a whole record the run it tells of, and the first event decide would not lead to."""
+
+    result: VerifyResult
+    run: LoadedRun | None
+    stray: Divergence | None
+
+
 async def verify(store: EventStore, reader: ArtifactReader, run_id: str, head: str | None = None) -> VerifyResult:
     """Check everything a run's log says and names. ``head`` is the hash of an event someone kept: it must still be there.
 
     Raises:
         NotFoundError: the store holds no such run.
+        StoreUnavailableError: the store cannot be read now.
     """
+    return (await examine(store, reader, run_id, head, decisions=False)).result
+
+
+async def examine(
+    store: EventStore, reader: ArtifactReader, run_id: str, head: str | None = None, *, decisions: bool = True
+) -> Examined:
+    """Verify a run, and on the same walk fold it and hold its events against what decide leads to."""
     known = await store.head(run_id)
     stored = [] if known is None else await store.read_range(run_id)
-    if known is None or not (known.seq or stored):
+    if known is None or not (known.seq or stored or head):
         raise NotFoundError("run", run_id, "list the runs of this store with: durum ls")
     check = _Check(reader, run_id)
+    run: LoadedRun | None = None
     try:
         check.chain(stored)
-        check.heads(known.seq, known.hash, head)
-        await check.contents()
-    except (DurumError, KeyError, ValueError, AssertionError) as error:
-        bad = check.bad or FirstBad(run_id, check.seq, _what(error), _reason(error))
-        return VerifyResult(run_id, len(stored), len(check.seen), known.hash.hex(), bad)
-    return VerifyResult(run_id, len(stored), len(check.seen), known.hash.hex(), check.bad)
+        check.heads(known, head)
+        run = await check.contents(decisions=decisions)
+    except StoreUnavailableError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever a forged record leads to, it is the record that is broken
+        check.bad = check.bad or FirstBad(run_id, check.seq, *_told(error))
+    return Examined(VerifyResult(run_id, len(stored), len(check.seen), known.hash.hex(), check.bad), run, check.stray)
 
 
-def _what(error: BaseException) -> str:
-    return error.what if isinstance(error, CorruptionError) else "the record"
-
-
-def _reason(error: BaseException) -> str:
-    return error.reason if isinstance(error, CorruptionError) else str(error)
+def _told(error: Exception) -> tuple[str, str]:
+    """Return what is broken, and how."""
+    match error:
+        case CorruptionError():
+            return error.what, error.reason
+        case NotFoundError():
+            return f"{error.kind} {error.name}", "it is gone"
+        case DurumError():
+            return "the record", str(error)
+    return "the record", f"it makes no sense: {type(error).__name__} {error}"
 
 
 class _Check:
@@ -97,13 +129,15 @@ class _Check:
         self._envelopes: list[ev.Envelope] = []
         self.seq: int | None = None
         self.bad: FirstBad | None = None
+        self.stray: Divergence | None = None
+        self.attached = Attached()
         self.seen: set[str] = set()
 
     def chain(self, stored: Sequence[StoredEvent]) -> None:
         """Check every hash and that no event is missing."""
-        previous = genesis_hash(self._run_id)
+        previous, epoch = genesis_hash(self._run_id), 0
         for place, item in enumerate(stored, start=1):
-            self.seq = item.seq
+            self.seq = place
             if item.seq != place:
                 self._fail(f"event {place}", "it is missing", place)
             if chain_hash(previous, item.body) != item.hash:
@@ -113,35 +147,55 @@ class _Check:
             envelope = decode(self._run_id, item, previous)
             if envelope.seq != place:
                 self._fail(f"event {place}", f"it says it is event {envelope.seq}", place)
+            if envelope.epoch < epoch:
+                self._fail(f"event {place}", f"it is of epoch {envelope.epoch}, after one of epoch {epoch}", place)
             self._envelopes.append(envelope)
-            previous = item.hash
+            previous, epoch = item.hash, envelope.epoch
 
-    def heads(self, seq: int, head_hash: bytes, kept: str | None) -> None:
+    def heads(self, known: Head, kept: str | None) -> None:
         """Check that the log ends where its head says, and holds the head someone kept."""
+        end = len(self._envelopes)
         last = self._envelopes[-1] if self._envelopes else None
-        if last is None or last.seq != seq or last.hash != head_hash.hex():
-            self._fail("head", f"the log ends at event {last.seq if last else 0}, its head says {seq}", seq)
+        if known.seq != end:
+            place = min(max(int(known.seq), 0), end) + 1
+            self._fail("head", f"the log ends at event {end}, its head says {known.seq}", place)
+        if last is not None and last.hash != known.hash.hex():
+            self._fail("head", f"the log ends with the hash {last.hash}, its head says {known.hash.hex()}", end)
+        if last is not None and last.epoch > known.epoch:
+            self._fail("head", f"the log ends in epoch {last.epoch}, its head says {known.epoch}", end)
         if kept is not None and all(envelope.hash != kept.lower() for envelope in self._envelopes):
-            self._fail("head", f"no event has the hash {kept}: the log was cut or written anew after that head was kept", None)
+            reason = f"none of its {end} events has the hash {kept}: the log was cut or written anew after that head was kept"
+            self._fail("head", reason, max(end, 1))
 
-    async def contents(self) -> None:
+    async def contents(self, *, decisions: bool) -> LoadedRun:
         """Fold the log, read every artifact it names and compute every snapshot again."""
         started = self._envelopes[0].event
-        assert isinstance(started, ev.RunStarted)
         self.seq = 1
+        if not isinstance(started, ev.RunStarted):
+            self._fail("event 1", "it does not say that the run started", 1)
         manifest = decode_manifest(await self._artifact(started.manifest_id))
         plan = decode_shape(await self._artifact(started.plan_id))
         state = begin(self._run_id, plan, manifest.run_config)
-        attached = await load_attached(self._reader, self._envelopes)
         snapshots = Snapshots(self._reader)
         boundaries = Boundaries(snapshots, state, started.initial_snapshot_id)
         for envelope in self._envelopes:
             self.seq = envelope.seq
             await self._named(envelope.event)
             await self._before(state, boundaries, envelope)
-            fold(state, (envelope,), attached)
+            if decisions and self.stray is None:
+                self.stray = disallowed(state, envelope)
+            await self._attach(envelope)
+            fold(state, (envelope,), self.attached)
             if isinstance(envelope.event, ev.StateCompleted):
                 await self._after(state, snapshots, envelope.event)
+        return LoadedRun(self._envelopes, manifest, plan, state, index_facts(self._envelopes), self.attached)
+
+    async def _attach(self, envelope: ev.Envelope) -> None:
+        """Read what fold needs besides the event."""
+        event = envelope.event
+        if isinstance(event, ev.CodeChanged) or (isinstance(event, ev.StateCompleted) and event.writes_id is not None):
+            more = await load_attached(self._reader, (envelope,))
+            self.attached = Attached({**self.attached.plans, **more.plans}, {**self.attached.writes, **more.writes})
 
     async def _before(self, state: RunState, boundaries: Boundaries, envelope: ev.Envelope) -> None:
         """Check that an attempt began, or the run ended, with the context its predecessors left."""
@@ -175,17 +229,13 @@ class _Check:
 
     async def _named(self, event: ev.Event) -> None:
         """Read every artifact an event names; snapshots with all that is below them."""
-        for field in event.__struct_fields__:
-            identity = getattr(event, field)
-            if identity is None:
-                continue
-            if field.endswith("snapshot_id"):
-                await self._tree(identity)
-            elif field in _NAMES_ARTIFACT:
-                await self._artifact(identity)
-            elif field == "artifact_ids":
-                for each in identity:
+        for field in _naming(type(event)):
+            named = getattr(event, field)
+            if field == "artifact_ids":
+                for each in named:
                     await self._streamed(each)
+            elif named is not None and named not in self.seen:
+                await (self._tree(named) if field.endswith("snapshot_id") else self._artifact(named))
 
     async def _artifact(self, identity: str) -> bytes:
         data = await self._reader.get(identity)
@@ -214,6 +264,6 @@ class _Check:
             waiting += body.children or ()
             waiting += [found for entry in entries if (found := entry_id(bytes(entry))) is not None]
 
-    def _fail(self, what: str, reason: str, seq: int | None) -> None:
+    def _fail(self, what: str, reason: str, seq: int | None) -> NoReturn:
         self.bad = FirstBad(self._run_id, seq, what, reason)
         raise CorruptionError(what, reason)

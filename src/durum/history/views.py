@@ -37,13 +37,14 @@ def rests_on_children(state: RunState) -> bool:
 
 
 def summary(state: RunState, manifest: RunManifest, *, owner_alive: bool, below: Sequence[str] = ()) -> JsonObject:
-    """Return a run on one page: ``interrupted`` is a run that resuming would bring on, and that has no living owner.
+    """Return a run on one page: ``interrupted`` is a run that resuming would bring on, and that has no living owner; before
+    anything began in it, it is ``pending``.
 
     ``below`` are the statuses of its open children, of a run that rests on them: it goes by what they do.
     """
     status = state.status()
     if status in {ev.RunStatus.RUNNING, ev.RunStatus.WAITING} and not owner_alive:
-        status = _status_by_children(below)
+        status = ev.RunStatus.PENDING if state.seq == 1 else _status_by_children(below)
     counts: dict[str, JsonValue] = {}
     for progress in state.states:
         word = _shown(state, progress, owner_alive=owner_alive)
@@ -72,16 +73,18 @@ def summary(state: RunState, manifest: RunManifest, *, owner_alive: bool, below:
 
 
 def _status_by_children(below: Sequence[str]) -> ev.RunStatus:
-    known = {ev.RunStatus.PAUSED, ev.RunStatus.RUNNING, ev.RunStatus.WAITING}
+    known = {ev.RunStatus.PAUSED, ev.RunStatus.QUARANTINED, ev.RunStatus.RUNNING, ev.RunStatus.WAITING}
     if not below or not known.issuperset(below):  # one of them is over or let go: resuming takes that up
         return ev.RunStatus.INTERRUPTED
-    return ev.RunStatus.PAUSED if {*below} == {ev.RunStatus.PAUSED} else ev.RunStatus.WAITING
+    return ev.RunStatus.PAUSED if {*below} <= {ev.RunStatus.PAUSED, ev.RunStatus.QUARANTINED} else ev.RunStatus.WAITING
 
 
 def paused(state: RunState) -> str | None:
     """Return who paused a run and why, or what it waits for; None if it does not wait for anybody."""
     if state.paused is not None:
         said = f": {state.paused.reason}" if state.paused.reason else ""
+        if state.paused.quarantined:
+            return f"quarantined{said}"
         return f"paused by {state.paused.actor}{said}"
     return "; ".join(gate.prompt for gate in state.gates.values()) or None
 

@@ -11,7 +11,7 @@ import msgspec
 
 from durum.codec import genesis_hash
 from durum.errors import ConcurrencyError, CorruptionError, NotFoundError, RunExistsError, RunOwnedError
-from durum.ports import Artifact, Head, Message, StoredEvent, StoredFile
+from durum.ports import Artifact, DueRun, Head, Message, StoredEvent, StoredFile
 from durum.stores.checked_chunks import checked_chunks
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ class _Run(msgspec.Struct):
     events: list[StoredEvent] = []
     inbox: dict[str, Message] = {}
     dedupe_keys: set[str] = set()
+    wake_ms: int | None = 0  # 0 while it is owned
 
 
 class MemoryBackend:
@@ -68,17 +69,35 @@ class MemoryStore:
         owner = run.head.owner
         if owner is not None and owner in self._backend.alive:
             raise RunOwnedError(run_id, f"worker {owner}")
-        run.head = msgspec.structs.replace(run.head, owner=self.worker, epoch=run.head.epoch + 1)
+        strikes = run.head.strikes + (owner is not None)
+        run.head = msgspec.structs.replace(run.head, owner=self.worker, epoch=run.head.epoch + 1, strikes=strikes)
+        run.wake_ms = 0
         return run.head
 
-    async def release(self, run_id: str, epoch: int) -> None:
-        """Give the run up if this worker still owns it in ``epoch``."""
+    async def release(self, run_id: str, epoch: int, *, wake_ms: int | None = None) -> None:
+        """Give the run up if this worker still owns it in ``epoch``; see ``EventStore.release``."""
         run = self._backend.runs.get(run_id)
         if run is not None and run.head.owner == self.worker and run.head.epoch == epoch:
-            run.head = msgspec.structs.replace(run.head, owner=None)
+            run.head = msgspec.structs.replace(run.head, owner=None, strikes=0)
+            run.wake_ms = wake_ms
+
+    def check_lease(self, run_id: str, epoch: int) -> None:
+        """Make sure the run is still this worker's; see ``EventStore.check_lease``."""
+        head = self._run(run_id).head
+        if (head.owner, head.epoch) != (self.worker, epoch):
+            raise ConcurrencyError(run_id, head.seq, head.seq, epoch, head.epoch)
+
+    async def due(self, now_ms: int) -> list[DueRun]:
+        """Return the runs that want to be driven and that nobody drives; see ``EventStore.due``."""
+        found = [
+            _due(run, now_ms)
+            for run in self._backend.runs.values()
+            if run.head.seq and run.head.owner not in self._backend.alive and (_is_due(run, now_ms) or run.inbox)
+        ]
+        return sorted(found, key=lambda run: (not run.orphaned, run.wake_ms is None, run.wake_ms or 0))
 
     async def is_alive(self, worker: str) -> bool:
-        """Tell whether a handle is still open."""
+        """Tell whether a handle is still open, which in memory is all there is to a worker's life."""
         return worker in self._backend.alive
 
     async def append(
@@ -177,6 +196,15 @@ class MemoryStore:
         """Let go of everything this handle owned."""
         self._backend.alive.discard(self._worker or "")
         self._worker = None
+
+
+def _due(run: _Run, now_ms: int) -> DueRun:
+    head = run.head
+    return DueRun(head.run_id, head.owner is not None, run.wake_ms if _is_due(run, now_ms) else None, head.strikes, head.epoch)
+
+
+def _is_due(run: _Run, now_ms: int) -> bool:
+    return run.wake_ms is not None and run.wake_ms <= now_ms
 
 
 def _check(artifact: Artifact) -> None:

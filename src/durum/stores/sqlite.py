@@ -11,72 +11,75 @@ import sqlite3
 import threading
 import weakref
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from durum.codec import genesis_hash
 from durum.errors import (
     ConcurrencyError,
     CorruptionError,
     NotFoundError,
-    RunExistsError,
-    RunOwnedError,
-    StoreUnavailableError,
 )
-from durum.ports import Artifact, Head, Message, StoredEvent, StoredFile
+from durum.ports import Artifact, DueRun, Head, Message, StoredEvent, StoredFile
 from durum.stores.artifact_files import INLINE_BYTES, Arrival, ArtifactFiles
 from durum.stores.checked_chunks import checked_chunks
-from durum.stores.sqlite_file import open_database
+from durum.stores.commit_group import CommitGroup
+from durum.stores.outage import is_of_the_disk, moved, place_of, unavailable
+from durum.stores.ownership import Ownership
+from durum.stores.sqlite_file import Durability, open_database, reopen_database, write_through
 from durum.stores.statements import statements
-from durum.stores.worker_lock import WorkerLock, describe, is_alive
+from durum.stores.worker_lock import LEASE_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterable, Iterator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator, Sequence
     from pathlib import Path
 
 _SEQ_BITS = 32
 _LAST_SEQ = (1 << _SEQ_BITS) - 1
 _DIGEST = re.compile("[0-9a-f]{64}")
 _SQL = statements()
+T = TypeVar("T")
 
 
 class SqliteStore:
-    """Implements ``EventStore`` and ``ArtifactStore``. Commits inline: while nobody waits, a thread only adds delay.
+    """Implements ``EventStore`` and ``ArtifactStore``. A lone run commits where it stands, several share their commits.
 
     Threads may share a handle; in a forked child it is a new worker with a connection of its own.
     """
 
-    def __init__(self, path: Path, *, create: bool = True) -> None:
-        self._connection: sqlite3.Connection | None = open_database(path, create=create)
+    def __init__(
+        self,
+        path: Path,
+        *,
+        create: bool = True,
+        durability: Durability = Durability.FULL,
+        lease_seconds: float = LEASE_SECONDS,
+    ) -> None:
+        self._connection: sqlite3.Connection | None = open_database(path, create=create, durability=durability)
+        self._durability = durability
         self._path = path = path.absolute()  # the working directory may change
+        self._place = place_of(path)
+        self._in_doubt = False  # whether what the last commit wrote can be relied on if it is there
+        self._found = True  # what the store holds was written by others, on whose fsyncs nobody may rely
         self._files = ArtifactFiles(path.with_name(path.name + ".artifacts"))
-        self._locks = path.with_name(path.name + ".workers")
-        self._lock: WorkerLock | None = None
+        self._ownership = Ownership(path.with_name(path.name + ".workers"), lease_seconds)
         self._numbers: dict[str, int] = {}  # run id -> run_no
-        self._unheld: dict[str, int] = {}  # run id -> epoch that may stand under our name though nobody drives the run in it
         self._mutex = threading.RLock()
+        self._group = CommitGroup(self._writing, self._mutex)
         _handles.add(self)
 
     @property
     def worker(self) -> str:
         """The id this handle claims runs under; its lock is taken when first needed."""
         with self._mutex:
-            if self._lock is None:
-                try:
-                    self._lock = WorkerLock(self._locks)
-                except OSError as error:
-                    raise StoreUnavailableError(str(self._locks), str(error.strerror or error)) from error
-            return self._lock.worker
+            return self._ownership.lock.worker
 
     def _forget(self) -> None:
         """Begin anew in a forked child: SQLite's connection may not even be closed there, and the lock is the parent's."""
         if self._connection is not None:
             _inherited.append(self._connection)
             self._connection = None
-        if self._lock is not None:
-            self._lock.forget()
-            self._lock = None
-        self._unheld = {}
+        self._ownership.forget()
         self._mutex = threading.RLock()
+        self._group = CommitGroup(self._writing, self._mutex)
 
     # --- transactions -----------------------------------------------------------------------------------------------
 
@@ -84,32 +87,47 @@ class SqliteStore:
     def _reading(self) -> Iterator[sqlite3.Connection]:
         with self._mutex:
             try:
-                if self._connection is None:
-                    self._connection = open_database(self._path, create=False)
-                yield self._connection
-            except sqlite3.OperationalError as error:
-                raise StoreUnavailableError(str(self._path), str(error)) from error
+                yield self._connection or self._reopened()
+            except (sqlite3.OperationalError, OSError) as error:
+                raise unavailable(self._path, error) from error
             except sqlite3.DatabaseError as error:
                 raise CorruptionError(f"store {self._path}", str(error)) from error
-            except OSError as error:
-                raise StoreUnavailableError(str(self._path), str(error.strerror or error)) from error
+
+    def _reopened(self) -> sqlite3.Connection:
+        connection = reopen_database(self._path, durability=self._durability, in_doubt=self._in_doubt)
+        self._connection, self._place, self._in_doubt = connection, place_of(self._path), False
+        return connection
+
+    def _let_go(self, connection: sqlite3.Connection) -> None:
+        self._connection = None
+        with contextlib.suppress(sqlite3.Error):
+            connection.close()  # rolls back what was not committed
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         """Run a transaction. After a failure whose outcome is in doubt the handle is closed, so that the next use re-reads."""
         with self._reading() as connection:
+            if self._found:
+                write_through(connection)
+                self._found = False
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
                 connection.execute("COMMIT")
-            except sqlite3.Error:
-                self._connection = None
-                with contextlib.suppress(sqlite3.Error):
-                    connection.close()  # rolls back what was not committed
+            except sqlite3.Error as error:
+                self._in_doubt = self._in_doubt or is_of_the_disk(error)
+                self._let_go(connection)
                 raise
             except BaseException:
                 connection.execute("ROLLBACK")
                 raise
+            if place_of(self._path) != self._place:  # what was written went where the file is now, if anywhere
+                self._let_go(connection)
+                raise moved(self._path)
+
+    async def _write(self, job: Callable[[sqlite3.Connection], T], after: Callable[[], None] | None = None) -> T:
+        """Run a job in a transaction: at once while at most one run is driven here, else in the next commit of many."""
+        return await self._group.write(job, after, alone=self._ownership.held <= 1)
 
     def _run_no(self, connection: sqlite3.Connection, run_id: str) -> int:
         number = self._numbers.get(run_id)
@@ -124,42 +142,42 @@ class SqliteStore:
 
     async def claim(self, run_id: str, *, create: bool = False, now_ms: int = 0) -> Head:
         """Become the owner of a run; see ``EventStore.claim``."""
-        worker = self.worker
-        with self._mutex:
-            with self._writing() as connection:
-                head = self._take(connection, run_id, worker, now_ms, create=create)
-                self._unheld[run_id] = head.epoch  # should the commit be acknowledged to nobody
-            del self._unheld[run_id]
-        return head
+        taken: list[Head] = []
 
-    def _take(self, connection: sqlite3.Connection, run_id: str, worker: str, now_ms: int, *, create: bool) -> Head:
-        row = connection.execute(_SQL["find_run"], (run_id,)).fetchone()
-        if row is None:
-            if not create:
-                raise NotFoundError("run", run_id)
-            genesis = genesis_hash(run_id)
-            connection.execute(_SQL["add_run"], (run_id, now_ms, genesis, worker))
-            return Head(run_id, 0, genesis, 1, worker, now_ms)
-        run_no, seq, head_hash, epoch, owner, created_ms = row
-        if create and seq:
-            raise RunExistsError(run_id)
-        held = owner is not None and (owner != worker or self._unheld.get(run_id) != epoch)
-        if held and is_alive(self._locks, owner):
-            raise RunOwnedError(run_id, describe(self._locks, owner))
-        connection.execute(_SQL["take_run"], (worker, run_no))
-        return Head(run_id, seq, head_hash, epoch + 1, worker, created_ms)
+        def take(connection: sqlite3.Connection) -> Head:
+            taken.append(self._ownership.take(connection, run_id, now_ms, create=create))
+            return taken[-1]
 
-    async def release(self, run_id: str, epoch: int) -> None:
+        try:
+            return await self._write(take, lambda: self._ownership.settled(run_id, taken[-1].epoch))
+        except BaseException:
+            if taken:  # whoever asked has gone: nobody drives the run, whatever became of the claim
+                self._ownership.let_go(run_id, taken[-1].epoch)
+            raise
+
+    async def release(self, run_id: str, epoch: int, *, wake_ms: int | None = None) -> None:
         """Give the run up if this worker still owns it in ``epoch``; if that cannot be stored now, it counts here at once."""
-        with self._mutex:
-            self._unheld[run_id] = epoch
-            with self._writing() as connection:
-                connection.execute(_SQL["release_run"], (run_id, self.worker, epoch))
-            del self._unheld[run_id]
+        self._ownership.let_go(run_id, epoch)
+        await self._write(
+            lambda connection: self._ownership.release(connection, run_id, epoch, wake_ms),
+            lambda: self._ownership.settled(run_id, epoch),
+        )
+
+    def check_lease(self, run_id: str, epoch: int) -> None:
+        """Make sure the run is ours and stays so for a while; see ``EventStore.check_lease``."""
+        if not self._ownership.is_certain(run_id, epoch):
+            with self._mutex, self._writing() as connection:
+                self._ownership.renew(connection, run_id, epoch)
+
+    async def due(self, now_ms: int) -> list[DueRun]:
+        """Return the runs that want to be driven and that nobody drives; see ``EventStore.due``."""
+        with self._reading() as connection:
+            return self._ownership.due(connection, now_ms)
 
     async def is_alive(self, worker: str) -> bool:
-        """Tell whether the process behind a worker id still holds its lock."""
-        return is_alive(self._locks, worker)
+        """Tell whether the process behind a worker id lives, and is not to be taken for hung."""
+        with self._filing():
+            return self._ownership.is_alive(worker)
 
     # --- the log ----------------------------------------------------------------------------------------------------
 
@@ -177,10 +195,14 @@ class SqliteStore:
             return expected_seq
         rows = [self._artifact_row(artifact) for artifact in artifacts]
         last = events[-1]
-        with self._writing() as connection:
+
+        def add(connection: sqlite3.Connection) -> int:
             run_no = self._run_no(connection, run_id)
-            moved = connection.execute(_SQL["move_head"], (last.seq, last.hash, run_no, expected_seq, epoch))
-            if moved.rowcount != 1 or any(event.seq != seq for seq, event in enumerate(events, expected_seq + 1)):
+            fits = all(event.seq == seq for seq, event in enumerate(events, expected_seq + 1))
+            if (
+                not fits
+                or connection.execute(_SQL["move_head"], (last.seq, last.hash, run_no, expected_seq, epoch)).rowcount != 1
+            ):
                 raise self._stale(connection, run_id, expected_seq, epoch)
             stem = run_no << _SEQ_BITS
             connection.executemany(_SQL["add_event"], [(stem + event.seq, event.hash, event.body) for event in events])
@@ -188,7 +210,9 @@ class SqliteStore:
                 connection.executemany(_SQL["add_artifact"], rows)
             if consumed:
                 connection.executemany(_SQL["drop_message"], [(run_no, message_id) for message_id in consumed])
-        return last.seq
+            return last.seq
+
+        return await self._write(add)
 
     def _stale(self, connection: sqlite3.Connection, run_id: str, expected_seq: int, epoch: int) -> ConcurrencyError:
         row = connection.execute(_SQL["find_run"], (run_id,)).fetchone()
@@ -202,8 +226,7 @@ class SqliteStore:
             row = connection.execute(_SQL["find_run"], (run_id,)).fetchone()
         if row is None:
             return None
-        _, seq, head_hash, epoch, owner, created_ms = row
-        return Head(run_id, seq, head_hash, epoch, owner, created_ms)
+        return Head(run_id, *row[1:])
 
     async def heads(self) -> list[Head]:
         """Return the head of every run that has events, newest run first."""
@@ -225,7 +248,8 @@ class SqliteStore:
 
     async def send(self, message: Message) -> bool:
         """Insert a message; False if one with its dedupe key or id was there first."""
-        with self._writing() as connection:
+
+        def insert(connection: sqlite3.Connection) -> bool:
             run_no = self._run_no(connection, message.run_id)
             row = (run_no, message.message_id, message.kind, message.payload)
             if connection.execute(_SQL["add_message"], row).rowcount != 1:
@@ -235,6 +259,8 @@ class SqliteStore:
                 connection.execute(_SQL["drop_message"], (run_no, message.message_id))
                 return False
             return True
+
+        return await self._write(insert)
 
     async def inbox(self, run_id: str) -> list[Message]:
         """Return the run's unconsumed messages, oldest first."""
@@ -291,13 +317,14 @@ class SqliteStore:
         try:
             yield
         except OSError as error:
-            raise StoreUnavailableError(str(self._path), str(error.strerror or error)) from error
+            raise unavailable(self._path, error) from error
 
     async def get(self, artifact_id: str) -> bytes:
         """Return an artifact's bytes, checked against its id."""
-        inline = self._inline(artifact_id)
-        with self._filed(artifact_id):
-            data = self._files.get(artifact_id) if inline is None else inline
+        data = self._inline(artifact_id)
+        if data is None:
+            with self._filed(artifact_id):
+                data = self._files.get(artifact_id)
         if sha256(data).hexdigest() != artifact_id:
             raise CorruptionError(f"artifact {artifact_id}", "its bytes hash to another id")
         return data
@@ -314,27 +341,36 @@ class SqliteStore:
         """Tell a file that is gone from one that cannot be read now."""
         try:
             yield
-        except FileNotFoundError as error:
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
             raise CorruptionError(f"artifact {artifact_id}", "its file is gone") from error
         except OSError as error:
-            raise StoreUnavailableError(str(self._files.path(artifact_id)), str(error.strerror or error)) from error
+            raise unavailable(self._files.path(artifact_id), error) from error
 
     def _inline(self, artifact_id: str) -> bytes | None:
         """Return the bytes that lie in the row, None if they are in a file."""
         row = self._find_artifact(artifact_id)
         if row is None:
             raise NotFoundError("artifact", artifact_id)
-        return row[0]
+        data, size = row
+        found = self._filed_size(artifact_id) if data is None else len(data)
+        if found != size:
+            raise CorruptionError(f"artifact {artifact_id}", f"it has {found} bytes, not {size}")
+        return data
+
+    def _filed_size(self, artifact_id: str) -> int:
+        with self._filed(artifact_id):
+            return self._files.path(artifact_id).stat().st_size
 
     async def exists(self, artifact_id: str) -> bool:
         """Tell whether an artifact is there."""
         return self._find_artifact(artifact_id) is not None
 
-    def _find_artifact(self, artifact_id: str) -> tuple[bytes | None] | None:
+    def _find_artifact(self, artifact_id: str) -> tuple[bytes | None, int] | None:
         if not _DIGEST.fullmatch(artifact_id):
             return None
         with self._reading() as connection:
-            row: tuple[bytes | None] | None = connection.execute(_SQL["get_artifact"], (bytes.fromhex(artifact_id),)).fetchone()
+            rows = connection.execute(_SQL["get_artifact"], (bytes.fromhex(artifact_id),))
+            row: tuple[bytes | None, int] | None = rows.fetchone()
         return row
 
     async def close(self) -> None:
@@ -343,9 +379,7 @@ class SqliteStore:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
-            if self._lock is not None:
-                self._lock.release()
-                self._lock = None
+            self._ownership.close()
 
 
 _handles: weakref.WeakSet[SqliteStore] = weakref.WeakSet()

@@ -6,22 +6,32 @@ import os
 import secrets
 import sqlite3
 import sys
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from durum.errors import CorruptionError, ForeignStoreError, NotFoundError, StoreUnavailableError
+from durum.errors import CorruptionError, ForeignStoreError, NotFoundError
 from durum.stores.artifact_files import make_folder
-from durum.stores.statements import schema
+from durum.stores.outage import moved, unavailable
+from durum.stores.statements import changes, schema
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 APPLICATION_ID = 0x44757275  # "Duru"
-SCHEMA_VERSION = 1
-BUSY_SECONDS = 30.0
+SCHEMA_VERSION = 2
+BUSY_SECONDS = 10.0
+_PROBE_MS = 1000
 
 
-def open_database(path: Path, *, create: bool) -> sqlite3.Connection:
-    """Return a connection in WAL mode whose commits survive a power cut (``synchronous=FULL``).
+class Durability(StrEnum):
+    """What a commit survives; a setting of whoever writes, not of the file."""
+
+    FULL = "full"  # a power cut: the log is synced at every commit
+    NORMAL = "normal"  # the death of the process; the system or its power may take the last commits with them, whole ones
+
+
+def open_database(path: Path, *, create: bool, durability: Durability = Durability.FULL) -> sqlite3.Connection:
+    """Return a connection in WAL mode whose commits survive what ``durability`` says.
 
     Raises:
         NotFoundError: there is no file and ``create`` is not set.
@@ -36,9 +46,28 @@ def open_database(path: Path, *, create: bool) -> sqlite3.Connection:
         if not path.is_file() or not path.stat().st_size:
             raise ForeignStoreError(str(path), "is an empty file" if path.is_file() else "is no file")
         _check_header(path)
-        return _connect(path)
+        return _connect(path, durability)
     except OSError as error:
-        raise StoreUnavailableError(str(path), f"{error.strerror or error}; choose another place with --store") from error
+        raise unavailable(path, error, opening=True) from error
+
+
+def reopen_database(path: Path, *, durability: Durability, in_doubt: bool) -> sqlite3.Connection:
+    """Return a new connection to a store that was open before; what is ``in_doubt`` is made sure before it is read.
+
+    Raises:
+        StoreUnavailableError: it cannot be used now, or is not where it was.
+    """
+    try:
+        connection = open_database(path, create=False, durability=durability)
+    except (ForeignStoreError, NotFoundError):
+        raise moved(path) from None
+    try:
+        if in_doubt:
+            write_through(connection, wait=True)
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
 
 
 def _make(path: Path) -> None:
@@ -59,7 +88,7 @@ def _make(path: Path) -> None:
         except FileExistsError:
             return  # another process was faster; its store is as good
     except sqlite3.Error as error:
-        raise StoreUnavailableError(str(path), f"{error}; choose another place with --store") from error
+        raise unavailable(path, error, opening=True) from error
     finally:
         fresh.unlink(missing_ok=True)
 
@@ -85,7 +114,7 @@ def _check_header(path: Path) -> None:
         if code == sqlite3.SQLITE_NOTADB:
             raise ForeignStoreError(str(path), "is no SQLite database") from error
         if code not in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR}:
-            raise StoreUnavailableError(str(path), f"{error}; check its permissions or choose another with --store") from error
+            raise unavailable(path, error, opening=True) from error
         if not (wal_is_there or wal.exists()):  # else pages may be missing that are still in the log
             raise CorruptionError(f"store {path}", str(error)) from error
     finally:
@@ -100,7 +129,7 @@ def _check_identity(path: Path, application_id: int, version: int) -> None:
         raise ForeignStoreError(str(path), reason)
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect(path: Path, durability: Durability) -> sqlite3.Connection:
     connection: sqlite3.Connection | None = None
     try:
         connection = sqlite3.connect(path.absolute(), timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
@@ -108,13 +137,15 @@ def _connect(path: Path) -> sqlite3.Connection:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         _check_identity(path, application_id, version)
         connection.execute("PRAGMA journal_mode = WAL").fetchone()
-        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA synchronous = {durability.upper()}")
         if sys.platform == "darwin":
             connection.execute("PRAGMA fullfsync = ON")
         connection.execute("SELECT * FROM runs LIMIT 1").fetchone()
+        if version < SCHEMA_VERSION:
+            _bring_up_to_date(connection)
     except sqlite3.OperationalError as error:
         _close(connection)
-        raise StoreUnavailableError(str(path), f"{error}; check its permissions or choose another with --store") from error
+        raise unavailable(path, error, opening=True) from error
     except sqlite3.DatabaseError as error:
         _close(connection)
         raise CorruptionError(f"store {path}", str(error)) from error
@@ -122,6 +153,42 @@ def _connect(path: Path) -> sqlite3.Connection:
         _close(connection)
         raise
     return connection
+
+
+def _bring_up_to_date(connection: sqlite3.Connection) -> None:
+    """Change an older store's tables in one transaction; whoever opens it at the same time finds the work done."""
+    connection.execute("BEGIN IMMEDIATE")
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    for later in range(version + 1, SCHEMA_VERSION + 1):
+        for statement in changes(later):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {later}")
+    connection.execute("COMMIT")
+
+
+def probe_writing(path: Path) -> None:
+    """See that a transaction could be begun within a second; ``StoreUnavailableError`` if not."""
+    connection = open_database(path, create=False)
+    try:
+        connection.execute(f"PRAGMA busy_timeout = {_PROBE_MS}")
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("ROLLBACK")
+    except sqlite3.Error as error:
+        raise unavailable(path, error) from error
+    finally:
+        connection.close()
+
+
+def write_through(connection: sqlite3.Connection, *, wait: bool = False) -> None:
+    """Write what stands in the log into the database itself, durably, or raise ``sqlite3.OperationalError``.
+
+    After an fsync that failed the system may hold the log's pages for written though no disk has them: they read well, and
+    the next fsync succeeds. So what others left, and a commit in doubt, counts once it is written anew (docs/decisions/0004).
+    ``wait`` until all of it is; else what readers still need is left to those that are at work now.
+    """
+    busy, _, _ = connection.execute(f"PRAGMA wal_checkpoint({'FULL' if wait else 'PASSIVE'})").fetchone()
+    if wait and busy:
+        raise sqlite3.OperationalError("the log is in use, so that a commit in doubt cannot be written anew")
 
 
 def _close(connection: sqlite3.Connection | None) -> None:

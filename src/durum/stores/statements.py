@@ -13,6 +13,12 @@ def schema() -> str:
     return (files("durum.stores") / "sql" / "schema.sql").read_text(encoding="utf-8")
 
 
+def changes(version: int) -> list[str]:
+    """Return the statements that bring a store from the schema before to ``version``."""
+    text = (files("durum.stores") / "sql" / f"to_{version}.sql").read_text(encoding="utf-8")
+    return [bare for part in text.split(";\n") if (bare := _bare(part))]
+
+
 def statements() -> dict[str, str]:
     """Return name -> SQL of every statement."""
     parts = _NAMED.split((files("durum.stores") / "sql" / "statements.sql").read_text(encoding="utf-8"))

@@ -1,29 +1,33 @@
-"""A store whose calls fail as a test plans it, to see that what runs on it loses nothing and does nothing twice."""
+"""Ports whose calls fail as a test plans it, to see that what runs on them loses nothing and does nothing twice.
+
+Their methods are those of the Protocols in ``durum.ports``, whatever these come to be: none can be left out.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 from collections import Counter
 from enum import Enum
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from durum.errors import StoreUnavailableError
+from durum.errors import StoreUnavailableError, TransportError
+from durum.ports import ArtifactStore, EventStore, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Sequence
+    from collections.abc import AsyncGenerator, Callable
 
     from durum.engine.engine import Store
-    from durum.ports import Artifact, Head, Message, StoredEvent, StoredFile
 
     Plan = Callable[[str, int], "Fault | None"]
-
-T = TypeVar("T")
+    MakeError = Callable[[str], BaseException]
 
 
 class Fault(Enum):
-    """How a call fails. Either way its caller gets ``StoreUnavailableError`` and cannot tell which it was."""
+    """How a call fails. Either way its caller gets the same error and cannot tell which it was."""
 
-    NOT_DONE = "nothing was stored"
-    NOT_ACKNOWLEDGED = "it was stored, the answer was lost"
+    NOT_DONE = "nothing was done"
+    NOT_ACKNOWLEDGED = "it was done, the answer was lost"
 
 
 def failing(method: str, fault: Fault, first: int = 1, last: int | None = None) -> Plan:
@@ -35,104 +39,137 @@ def failing(method: str, fault: Fault, first: int = 1, last: int | None = None) 
     return plan
 
 
-class FaultyStore:
-    """Implements ``EventStore`` and ``ArtifactStore`` by another store; ``plan`` is asked before every call.
+class Nth:
+    """Plan that the ``first`` to the ``last`` call of all fails, whatever it is; several ports may share one.
 
-    ``calls`` counts them by method. ``plan`` may be replaced at any time, by None for a store that works again.
+    ``calls`` names all of them in order, and ``failed`` those that failed.
     """
 
-    def __init__(self, store: Store, plan: Plan | None = None) -> None:
-        self._store = store
+    def __init__(self, first: int, fault: Fault, last: int | None = None) -> None:
+        self._first = first
+        self._last = last
+        self._fault = fault
+        self.calls: list[str] = []
+        self.failed: list[str] = []
+
+    def __call__(self, called: str, number: int) -> Fault | None:
+        """Say whether a call fails."""
+        del number
+        self.calls.append(called)
+        if len(self.calls) < self._first or (self._last is not None and len(self.calls) > self._last):
+            return None
+        self.failed.append(called)
+        return self._fault
+
+
+def methods_of(*ports: type) -> dict[str, Callable[..., Any]]:
+    """Return the methods of Protocols by name, without ``close``: what cannot be closed is left to the end of the process."""
+    return {
+        name: method
+        for port in ports
+        for name, method in vars(port).items()
+        if inspect.isfunction(method) and not name.startswith("_") and name != "close"
+    }
+
+
+class Faulty:
+    """Stands for a port; ``plan`` is asked before every call of a method it is made of, everything else is passed on.
+
+    ``calls`` counts them by method. ``plan`` may be replaced at any time, by None for a port that works again.
+    """
+
+    def __init__(self, inner: object, methods: dict[str, Callable[..., Any]], plan: Plan | None, error: MakeError) -> None:
+        self._inner = inner
+        self._methods = methods
+        self._error = error
         self.plan = plan
         self.calls: Counter[str] = Counter()
 
-    async def _call(self, method: str, perform: Callable[[], Awaitable[T]]) -> T:
-        self.calls[method] += 1
-        fault = None if self.plan is None else self.plan(method, self.calls[method])
-        if fault is None:
-            return await perform()
-        if fault is Fault.NOT_ACKNOWLEDGED:
-            await perform()
-        raise StoreUnavailableError("of this test", f"{method} number {self.calls[method]} was planned to fail")
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever stands behind it
+        found = getattr(self._inner, name)
+        method = self._methods.get(name)
+        if method is None:
+            return found
+        if inspect.iscoroutinefunction(method):
+            return self._awaited(name, found)
+        streams = str(method.__annotations__["return"]).startswith("AsyncGenerator")
+        return self._streamed(name, found) if streams else self._plain(name, found)
 
-    @property
-    def worker(self) -> str:
-        """The id this handle claims runs under."""
-        return self._store.worker
+    def _begin(self, name: str) -> tuple[Fault | None, BaseException]:
+        self.calls[name] += 1
+        fault = None if self.plan is None else self.plan(name, self.calls[name])
+        return fault, self._error(f"{name} number {self.calls[name]} was planned to fail")
 
-    async def claim(self, run_id: str, *, create: bool = False, now_ms: int = 0) -> Head:
-        """See ``EventStore.claim``."""
-        return await self._call("claim", lambda: self._store.claim(run_id, create=create, now_ms=now_ms))
+    def _awaited(self, name: str, found: Callable[..., Any]) -> Callable[..., Any]:
+        async def call(*given: object, **named: object) -> Any:  # noqa: ANN401
+            fault, error = self._begin(name)
+            if fault is Fault.NOT_DONE:
+                raise error
+            answer = await found(*given, **named)
+            if fault is Fault.NOT_ACKNOWLEDGED:
+                raise error
+            return answer
 
-    async def release(self, run_id: str, epoch: int) -> None:
-        """See ``EventStore.release``."""
-        await self._call("release", lambda: self._store.release(run_id, epoch))
+        return call
 
-    async def append(
-        self,
-        run_id: str,
-        expected_seq: int,
-        epoch: int,
-        events: Sequence[StoredEvent],
-        artifacts: Sequence[Artifact] = (),
-        consumed: Sequence[str] = (),
-    ) -> int:
-        """See ``EventStore.append``."""
-        return await self._call("append", lambda: self._store.append(run_id, expected_seq, epoch, events, artifacts, consumed))
+    def _streamed(self, name: str, found: Callable[..., Any]) -> Callable[..., Any]:
+        """Make a method that hands out pieces: one that fails hands none out, or all but the word that this was all."""
 
-    async def head(self, run_id: str) -> Head | None:
-        """See ``EventStore.head``."""
-        return await self._call("head", lambda: self._store.head(run_id))
+        async def call(*given: object, **named: object) -> AsyncGenerator[Any, None]:
+            fault, error = self._begin(name)
+            if fault is Fault.NOT_DONE:
+                raise error
+            async with contextlib.aclosing(found(*given, **named)) as pieces:
+                async for piece in pieces:
+                    yield piece
+            if fault is Fault.NOT_ACKNOWLEDGED:
+                raise error
 
-    async def heads(self) -> list[Head]:
-        """See ``EventStore.heads``."""
-        return await self._call("heads", self._store.heads)
+        return call
 
-    async def read_range(self, run_id: str, from_seq: int = 1, to_seq: int | None = None) -> list[StoredEvent]:
-        """See ``EventStore.read_range``."""
-        return await self._call("read_range", lambda: self._store.read_range(run_id, from_seq, to_seq))
+    def _plain(self, name: str, found: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*given: object, **named: object) -> Any:  # noqa: ANN401
+            fault, error = self._begin(name)
+            if fault is Fault.NOT_DONE:
+                raise error
+            answer = found(*given, **named)
+            if fault is Fault.NOT_ACKNOWLEDGED:
+                raise error
+            return answer
 
-    async def is_alive(self, worker: str) -> bool:
-        """See ``EventStore.is_alive``."""
-        return await self._call("is_alive", lambda: self._store.is_alive(worker))
+        return call
 
-    async def send(self, message: Message) -> bool:
-        """See ``EventStore.send``."""
-        return await self._call("send", lambda: self._store.send(message))
 
-    async def inbox(self, run_id: str) -> list[Message]:
-        """See ``EventStore.inbox``."""
-        return await self._call("inbox", lambda: self._store.inbox(run_id))
+def away(reason: str) -> StoreUnavailableError:
+    """Return what a store raises that is away."""
+    return StoreUnavailableError("of this test", reason)
 
-    async def addressed(self) -> list[str]:
-        """See ``EventStore.addressed``."""
-        return await self._call("addressed", self._store.addressed)
 
-    async def put(self, artifact: Artifact) -> str:
-        """See ``ArtifactStore.put``."""
-        return await self._call("put", lambda: self._store.put(artifact))
+def lost(reason: str) -> TransportError:
+    """Return what a transport raises that lost its line; trying again may help."""
+    return TransportError(reason, code="line_lost", retryable=True)
 
-    async def get(self, artifact_id: str) -> bytes:
-        """See ``ArtifactStore.get``."""
-        return await self._call("get", lambda: self._store.get(artifact_id))
 
-    async def put_stream(self, kind: str, chunks: AsyncIterable[bytes]) -> StoredFile:
-        """See ``ArtifactStore.put_stream``."""
-        return await self._call("put_stream", lambda: self._store.put_stream(kind, chunks))
+if TYPE_CHECKING:  # that they have every method, whoever checks types takes from these
+    from durum.stores.memory import MemoryStore
+    from durum.testing.transports import ScriptedTransport
 
-    async def chunks(self, artifact_id: str) -> AsyncGenerator[bytes, None]:
-        """See ``ArtifactStore.chunks``; a call that fails hands nothing out."""
+    class _FaultyStore(Faulty, MemoryStore): ...  # type: ignore[misc]
 
-        async def begin() -> AsyncGenerator[bytes, None]:
-            return self._store.chunks(artifact_id)
+    class _FaultyTransport(Faulty, ScriptedTransport): ...
+else:
+    _FaultyStore = _FaultyTransport = Faulty
 
-        async for chunk in await self._call("chunks", begin):
-            yield chunk
 
-    async def exists(self, artifact_id: str) -> bool:
-        """See ``ArtifactStore.exists``."""
-        return await self._call("exists", lambda: self._store.exists(artifact_id))
+class FaultyStore(_FaultyStore):
+    """Implements ``EventStore`` and ``ArtifactStore`` by another store, as ``Faulty`` says."""
 
-    async def close(self) -> None:
-        """Close the store behind."""
-        await self._store.close()
+    def __init__(self, store: Store, plan: Plan | None = None, error: MakeError = away) -> None:
+        super().__init__(store, methods_of(EventStore, ArtifactStore), plan, error)
+
+
+class FaultyTransport(_FaultyTransport):
+    """Implements ``Transport`` by another transport, as ``Faulty`` says."""
+
+    def __init__(self, transport: Transport, plan: Plan | None = None, error: MakeError = lost) -> None:
+        super().__init__(transport, methods_of(Transport), plan, error)

@@ -1,4 +1,4 @@
--- Schema version 1 (docs/decisions/0004). Changes only go forward, each in a file of its own.
+-- Schema version 2 (docs/decisions/0004 and 0017). Changes only go forward, each in a file of its own (to_2.sql ...).
 
 -- One row a run: its number inside this store, and the head every append is guarded by.
 CREATE TABLE runs (
@@ -8,8 +8,13 @@ CREATE TABLE runs (
     head_seq   INTEGER NOT NULL,           -- 0: claimed, nothing appended yet
     head_hash  BLOB    NOT NULL,           -- 32 bytes
     epoch      INTEGER NOT NULL,           -- fencing token, one higher at every claim
-    owner      TEXT                        -- worker id, NULL after a release
+    owner      TEXT,                       -- worker id, NULL after a release
+    wake_ms    INTEGER,                    -- when it wants to be driven on, NULL: not before a message comes. 0 while it is owned
+    strikes    INTEGER NOT NULL DEFAULT 0  -- claims in a row that took it over from an owner that was gone
 );
+
+-- What is due is found without a look at the others.
+CREATE INDEX due ON runs (wake_ms) WHERE wake_ms IS NOT NULL;
 
 -- One row an event. position = run_no * 2^32 + seq, so a log is one stretch of the table and an append touches its end.
 CREATE TABLE events (

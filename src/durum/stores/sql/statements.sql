@@ -1,22 +1,29 @@
 -- name: find_run
 -- The row of a run. A blob that someone edited as text still reads as bytes, here and below.
-SELECT run_no, head_seq, CAST(head_hash AS BLOB), epoch, owner, created_ms FROM runs WHERE run_id = ?;
+SELECT run_no, head_seq, CAST(head_hash AS BLOB), epoch, owner, created_ms, strikes FROM runs WHERE run_id = ?;
 
 -- name: add_run
 -- A run that was never seen, owned from the start.
-INSERT INTO runs (run_id, created_ms, head_seq, head_hash, epoch, owner) VALUES (?, ?, 0, ?, 1, ?);
+INSERT INTO runs (run_id, created_ms, head_seq, head_hash, epoch, owner, wake_ms) VALUES (?, ?, 0, ?, 1, ?, 0);
 
 -- name: take_run
--- A new owner under a new epoch; the old one is fenced from here on.
-UPDATE runs SET owner = ?, epoch = epoch + 1 WHERE run_no = ?;
+-- A new owner under a new epoch; the old one is fenced from here on. Should this one die, the run is due at once.
+UPDATE runs SET owner = ?, epoch = epoch + 1, strikes = ?, wake_ms = 0 WHERE run_no = ?;
 
 -- name: release_run
 -- Only the owner of this very epoch can give a run up.
-UPDATE runs SET owner = NULL WHERE run_id = ? AND owner = ? AND epoch = ?;
+UPDATE runs SET owner = NULL, wake_ms = ?, strikes = 0 WHERE run_id = ? AND owner = ? AND epoch = ?;
 
 -- name: all_runs
 -- Runs with events, newest first.
-SELECT run_id, head_seq, CAST(head_hash AS BLOB), epoch, owner, created_ms FROM runs WHERE head_seq > 0 ORDER BY created_ms DESC, run_no DESC;
+SELECT run_id, head_seq, CAST(head_hash AS BLOB), epoch, owner, created_ms, strikes FROM runs WHERE head_seq > 0
+ORDER BY created_ms DESC, run_no DESC;
+
+-- name: due_runs
+-- Runs with an owner, who may be gone, then those nobody owns that are due or that somebody wrote to.
+SELECT run_id, owner, epoch, CASE WHEN wake_ms <= ?1 THEN wake_ms END, strikes FROM runs
+WHERE head_seq > 0 AND (wake_ms <= ?1 OR (owner IS NULL AND run_no IN (SELECT run_no FROM inbox)))
+ORDER BY owner IS NULL, wake_ms IS NULL, wake_ms, run_no;
 
 -- name: move_head
 -- The guard of every append: no row changes unless head and epoch are what the writer thinks.
@@ -33,7 +40,7 @@ SELECT position & 4294967295, CAST(hash AS BLOB), CAST(body AS BLOB) FROM events
 INSERT INTO artifacts (digest, kind, size, data) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING;
 
 -- name: get_artifact
-SELECT CAST(data AS BLOB) FROM artifacts WHERE digest = ?;
+SELECT CAST(data AS BLOB), size FROM artifacts WHERE digest = ?;
 
 -- name: add_message_key
 -- The first message with a dedupe key wins.

@@ -13,6 +13,7 @@ pytest collects such a class; anything else can call its ``test_*`` methods one 
 
 from durum.testing.conformance.artifacts import ArtifactContract
 from durum.testing.conformance.contract import Contract
+from durum.testing.conformance.due import DueContract
 from durum.testing.conformance.inbox import InboxContract
 from durum.testing.conformance.logs import LogContract
 from durum.testing.conformance.ownership import OwnershipContract
@@ -21,6 +22,7 @@ from durum.testing.conformance.streams import StreamContract
 __all__ = [
     "ArtifactContract",
     "Contract",
+    "DueContract",
     "InboxContract",
     "LogContract",
     "OwnershipContract",
@@ -29,5 +31,5 @@ __all__ = [
 ]
 
 
-class StoreConformance(OwnershipContract, LogContract, InboxContract, ArtifactContract, StreamContract):
+class StoreConformance(OwnershipContract, DueContract, LogContract, InboxContract, ArtifactContract, StreamContract):
     """The whole contract of ``EventStore`` and ``ArtifactStore``."""

@@ -69,7 +69,7 @@ class OwnershipContract(Contract):
         before = await begun(store, b"1", now_ms=NOW_MS)
         await store.close()
         head = await other.claim(RUN, now_ms=NOW_MS + 1)
-        assert head == Head(RUN, 1, before.hash, head.epoch, other.worker, NOW_MS)
+        assert head == Head(RUN, 1, before.hash, head.epoch, other.worker, NOW_MS, strikes=1)
         assert head.epoch > before.epoch
         assert await other.head(RUN) == head
         assert await other.append(RUN, 1, head.epoch, chained(head.hash, 2, b"2")) == head.seq + 1

@@ -1,0 +1,86 @@
+"""Writes of several runs made durable by one commit: what is asked for in one turn of the event loop rides together.
+
+One that is alone commits where it stands, for then nobody waits. Each write guards itself: one that is refused fails alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from sqlite3 import Connection
+from typing import Any, NamedTuple, TypeVar
+from weakref import WeakKeyDictionary
+
+from durum.errors import CorruptionError, DurumError
+
+T = TypeVar("T")
+Transact = Callable[[], AbstractContextManager[Connection]]
+
+
+class _Write(NamedTuple):
+    job: Callable[[Connection], Any]
+    after: Callable[[], None] | None
+    done: asyncio.Future[Any]
+
+
+class CommitGroup:
+    """Runs jobs inside transactions. A job that raises a ``DurumError`` must not have written anything before."""
+
+    def __init__(self, transact: Transact, mutex: AbstractContextManager[Any]) -> None:
+        self._transact = transact
+        self._mutex = mutex  # held until what follows from a commit is known, too
+        self._waiting: WeakKeyDictionary[asyncio.AbstractEventLoop, list[_Write]] = WeakKeyDictionary()
+
+    async def write(self, job: Callable[[Connection], T], after: Callable[[], None] | None, *, alone: bool) -> T:
+        """Return what a job returns once that is durable; ``after`` runs right behind the commit, before anything else does.
+
+        Raises:
+            DurumError: the job refused, the store is away, or nobody knows whether the commit took place.
+        """
+        if alone:
+            with self._mutex:
+                with self._transact() as connection:
+                    result = job(connection)
+                if after is not None:
+                    after()
+            return result
+        loop = asyncio.get_running_loop()
+        waiting = self._waiting.get(loop)
+        if waiting is None:
+            waiting = self._waiting[loop] = []
+            loop.call_soon(self._flush, loop)
+        done: asyncio.Future[T] = loop.create_future()
+        waiting.append(_Write(job, after, done))
+        return await done
+
+    def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
+        writes = [write for write in self._waiting.pop(loop) if not write.done.done()]  # some may have been cancelled
+        with self._mutex:
+            for write, result in zip(writes, self._results(writes), strict=True):
+                if isinstance(result, BaseException):
+                    write.done.set_exception(result)
+                    continue
+                if write.after is not None:
+                    write.after()
+                write.done.set_result(result)
+
+    def _results(self, writes: list[_Write]) -> list[Any]:
+        """Return what each job returned or failed with."""
+        try:
+            return self._commit(writes)
+        except CorruptionError as error:  # nothing was stored; whose write it was shows when each is on its own
+            return [error] if len(writes) == 1 else [self._results([write])[0] for write in writes]
+        except BaseException as error:  # noqa: BLE001 - in doubt for all of them; each raises it where it waits
+            return [error] * len(writes)
+
+    def _commit(self, writes: list[_Write]) -> list[Any]:
+        """Return what each job returned or was refused with, once all of it is durable."""
+        results: list[Any] = []
+        with self._transact() as connection:
+            for write in writes:
+                try:
+                    results.append(write.job(connection))
+                except DurumError as error:
+                    results.append(error)
+        return results

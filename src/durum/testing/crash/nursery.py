@@ -1,0 +1,63 @@
+"""Where the processes of a crash test come from, as whoever gives them tasks sees it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from durum.errors import ConfigError
+from durum.testing.crash.task import Ended, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_LAST_WORDS = 400
+
+
+class Nursery:
+    """A process that forks others, as whoever gives them tasks sees it; one task at a time."""
+
+    def __init__(self, harness: Sequence[str]) -> None:
+        self._command = ["-m", *harness]
+        path = os.pathsep.join(place for place in sys.path if place)  # what can be imported here can be imported there
+        self._process = subprocess.Popen(
+            [sys.executable, *self._command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": path},
+        )
+
+    def run(self, task: Task) -> Ended:
+        """Have a task done in a process of its own and return how that ended.
+
+        Raises:
+            ConfigError: the module that is to fork it did not come up.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.write(msgspec.json.encode(task) + b"\n")
+            self._process.stdin.flush()
+            return msgspec.json.decode(self._process.stdout.readline(), type=Ended)
+        except (OSError, msgspec.DecodeError) as error:
+            command = shlex.join(self._command)
+            raise ConfigError(f"python {command} serves no crash test; {self._last_words()}") from error
+
+    def _last_words(self) -> str:
+        _, said = self._process.communicate()
+        lines = said.decode("utf-8", "replace").strip().splitlines()
+        return lines[-1][:_LAST_WORDS] if lines else f"it ended with exit code {self._process.returncode}"
+
+    def close(self) -> None:
+        """End it, and what it has under way."""
+        self._process.kill() if self._process.stdin is None else self._process.stdin.close()
+        self._process.wait()
+        for pipe in (self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                pipe.close()
