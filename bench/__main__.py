@@ -76,8 +76,9 @@ def _measured(row: str, *, quick: bool) -> Measured:
     print(f"== {row}", flush=True)
     begun = time.monotonic()
     command = [sys.executable, "-m", f"bench.{row}", "--json", *(["--quick"] if quick else [])]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    found = Measured(row, [], _last_line(done.stderr, done.returncode)) if done.returncode else _read(row, done.stdout)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    failed = f"its script ended with exit code {done.returncode}"
+    found = Measured(row, [], failed) if done.returncode else _read(row, done.stdout)
     for line in [f"not measured: {found.why_not}"] if found.why_not else lines(found.figures):
         print(line)
     print(f"   took {time.monotonic() - begun:.0f} s", flush=True)
@@ -89,10 +90,6 @@ def _read(row: str, said: str) -> Measured:
         return Measured(row, from_json(said), "")
     except NotMeasuredError as reason:
         return Measured(row, [], str(reason))
-
-
-def _last_line(said: str, code: int) -> str:
-    return (said.splitlines() or [f"its script ended with exit code {code}"])[-1].strip()
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -23,8 +24,9 @@ class Peer:
 
     def __init__(self, peer: str, script: str, *arguments: str) -> None:
         command = [str(python_of(peer)), "-m", f"bench.peers.{script}", *arguments]
+        self._said = tempfile.TemporaryFile("w+", encoding="utf-8")  # a pipe that nobody reads would stop it
         self._process = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, text=True
         )
 
     def __enter__(self) -> Self:
@@ -33,6 +35,7 @@ class Peer:
     def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.communicate()
+        self._said.close()
 
     def round(self, folder: Path) -> Took:
         """Have a round done in a folder; return what it took."""
@@ -42,7 +45,9 @@ class Peer:
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
         if not answer:
-            raise NotMeasuredError(f"the peer failed: {(self._process.communicate()[1].splitlines() or ['no word'])[-1]}")
+            self._process.communicate()
+            self._said.seek(0)
+            raise NotMeasuredError(f"the peer failed: {(self._said.read().splitlines() or ['no word'])[-1]}")
         clock, processor = json.loads(answer)
         return Took(clock, processor)
 

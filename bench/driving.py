@@ -13,6 +13,7 @@ from bench.rounds import Took, timed
 from durum.app import wiring
 from durum.app.invocation import invocation, start_run
 from durum.core.ids import RunId
+from durum.engine.artifacts import ArtifactReader
 from durum.engine.engine import Engine, Store
 from durum.engine.inbox import Mailroom
 from durum.engine.system import SystemClock, SystemEntropy
@@ -27,11 +28,11 @@ if TYPE_CHECKING:
 
 async def drive_many(store: Store, code: Code, inputs: Sequence[Mapping[str, object]]) -> None:
     """Start a run of a workflow for each of the inputs, side by side in this event loop, and drive them to their ends."""
-    clock, entropy, mailroom = SystemClock(), SystemEntropy(), Mailroom(store)
+    clock, entropy, mailroom, reader = SystemClock(), SystemEntropy(), Mailroom(store), ArtifactReader(store)
     first = start_run("", invocation(code, inputs[0]))  # git is asked once about the code, as it is for the children of a run
 
     async def one(given: Mapping[str, object]) -> None:
-        engine = Engine(store, wiring.transports(None), clock, entropy, mailroom=mailroom)
+        engine = Engine(store, wiring.transports(None), clock, entropy, mailroom=mailroom, reader=reader)
         run_id = str(RunId.new(clock.now_ms(), entropy.random_bytes(10)))
         context = invocation(code, given).context
         state = await engine.start(msgspec.structs.replace(first, run_id=run_id, initial_context=context))

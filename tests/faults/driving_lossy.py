@@ -30,7 +30,7 @@ def main(url: str) -> int:
             if service.runs():
                 service.resume(RUN, TARGET, watcher=watcher)
             else:
-                service.start(TARGET, {"rows": 3, "file_bytes": 100_000}, run_id=RUN, watcher=watcher)
+                service.start(TARGET, {"rows": 3}, run_id=RUN, watcher=watcher)
         except StoreUnavailableError as error:
             os.write(2, f"{error}\n".encode())
             return PARKED

@@ -54,8 +54,9 @@ class Machine:
     def __init__(self, folder: Path, disk: Path, weight: tuple[int, int]) -> None:
         self.folder = folder
         self.store = disk / "durum.db"
-        self.weight = weight
+        self._rows, size = weight
         folder.mkdir(exist_ok=True)
+        (folder / "cargo").write_bytes(bytes(size))
 
     @property
     def url(self) -> str:
@@ -79,8 +80,7 @@ class Machine:
 
     def run_arguments(self) -> list[str]:
         """Return the call that starts the run."""
-        rows, size = self.weight
-        return ["run", TARGET, "--run-id", RUN, "--input", f"rows={rows}", "--input", f"file_bytes={size}"]
+        return ["run", TARGET, "--run-id", RUN, "--input", f"rows={self._rows}"]
 
     def looks(self) -> dict[str, Said]:
         """Make every call that only looks, and those that steer, and return what each said."""

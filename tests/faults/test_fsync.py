@@ -40,6 +40,7 @@ class LossyDisk:
         self.folder = folder
         self.root, self.shadow = folder / "disk", folder / "shadow"
         self.root.mkdir(parents=True)
+        (folder / "cargo").write_bytes(bytes(100_000))
         with durum.open(f"sqlite:///{self.root}/durum.db"):
             pass
         shutil.copytree(self.root, self.shadow)

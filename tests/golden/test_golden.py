@@ -33,7 +33,7 @@ from tests.golden import record
 from tests.golden.reading import HERE, RUN, VERSIONS, log, plan_of, read, store_of, summary_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 NEWEST = VERSIONS[-1]
 RUNS = [(version, name) for version in VERSIONS for name in read(version, "summaries.json")]
@@ -82,6 +82,29 @@ def test_every_kind_of_event_was_written() -> None:
     """The newest version's runs hold each kind there is, so that a new kind needs a new golden log."""
     kinds = {json.loads(event.body)["kind"] for version, name in RUNS if version == NEWEST for event in log(version, name)}
     assert kinds == set(EVENT_KINDS)
+
+
+@over_logs
+def test_a_field_that_came_later_may_be_absent(version: str, name: str) -> None:
+    """Whatever an event can be written without it is read without: each optional field of each kind, and all of them."""
+    for item in log(version, name):
+        event = decode_log(RUN, chained(genesis_hash(RUN), 1, bare(item.body, None)))[0].event
+        optional = [field.name for field in msgspec.structs.fields(type(event)) if not field.required]
+        for dropped in (*optional, None):
+            (envelope,) = decode_log(RUN, chained(genesis_hash(RUN), 1, bare(item.body, dropped, optional)))
+            for field in msgspec.structs.fields(type(event)):
+                if dropped in {field.name, None} and not field.required:
+                    assert getattr(envelope.event, field.name) == field.default
+                else:
+                    assert getattr(envelope.event, field.name) == getattr(event, field.name)
+
+
+def bare(body: bytes, dropped: str | None, optional: Sequence[str] = ()) -> bytes:
+    """Return an event as the first of a log, without one of its optional fields, or without any of them."""
+    event = json.loads(body)
+    without = [dropped] if dropped else optional
+    event["body"] = {key: value for key, value in event["body"].items() if key not in without}
+    return canonical_json(event | {"seq": 1})
 
 
 @over_runs

@@ -181,7 +181,9 @@ class Durum:
 
         def engine(workflow: Workflow | None, watcher: Watcher) -> Engine:
             transports = wiring.transports(workflow)
-            return Engine(self._store, transports, self._clock, self._entropy, watcher, child_codes, mailroom, stop)
+            return Engine(
+                self._store, transports, self._clock, self._entropy, watcher, child_codes, mailroom, stop, self._reader
+            )
 
         worker = Worker(
             self._store,
@@ -198,7 +200,8 @@ class Durum:
     def _engine(self, workflow: Workflow | None, watcher: Watcher | None, stop: Stop | None) -> Engine:
         add_place_to_records()
         transports = wiring.transports(workflow)
-        return Engine(self._store, transports, self._clock, self._entropy, watcher, cache(child_code), stop=stop)
+        codes, reader = cache(child_code), self._reader
+        return Engine(self._store, transports, self._clock, self._entropy, watcher, codes, stop=stop, reader=reader)
 
     # --- steering ---------------------------------------------------------------------------------------------------
 

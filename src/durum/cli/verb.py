@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import inspect
 import os
@@ -14,7 +15,7 @@ import typer
 
 from durum.cli.streams import Streams
 from durum.cli.words import command, one_line
-from durum.errors import CallerError, CorruptionError, DurumError
+from durum.errors import CallerError, CorruptionError, DurumError, OutOfFilesError
 
 if TYPE_CHECKING:
     from durum.app.service import Durum
@@ -99,6 +100,8 @@ class Session:
         except BrokenPipeError:
             return ExitCode.OK  # whoever read us has seen enough
         except OSError as error:
+            if error.errno in {errno.EMFILE, errno.ENFILE}:
+                return self.refuse(OutOfFilesError(error.strerror or str(error)), ExitCode.FAILED)
             return self._refuse(error, "os_error", f"{error.filename or 'output'}: {error.strerror or error}", ExitCode.FAILED)
         except KeyboardInterrupt:
             return ExitCode.INTERRUPTED

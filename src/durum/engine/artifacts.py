@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from durum.ports import ArtifactStore, StoredFile
 
-CACHE_BYTES = 32 * 1024 * 1024
+CACHE_BYTES = 4 * 1024 * 1024
 _LARGEST_CACHED = 1024 * 1024
 _TRIES = 3
 

@@ -95,6 +95,7 @@ class Engine:
         child_codes: ChildCodes | None = None,
         mailroom: Mailroom | None = None,
         stop: Stop | None = None,
+        reader: ArtifactReader | None = None,
     ) -> None:
         self._store = store
         self._transports = transports
@@ -104,7 +105,7 @@ class Engine:
         self._child_codes = child_codes
         self._mailroom = mailroom or Mailroom(store)
         self._stop = stop or Stop()
-        self._reader = ArtifactReader(store)
+        self._reader = reader or ArtifactReader(store)  # whoever drives many runs shares one
         self._snapshots = Snapshots(self._reader)
 
     async def start(self, run: StartRun, on_started: Callable[[], None] | None = None, *, detach: bool = False) -> RunState:
@@ -242,6 +243,7 @@ class Engine:
                 child_codes=self._child_codes,
                 mailroom=self._mailroom,
                 stop=self._stop,
+                reader=self._reader,
             )
             head = await self._store.head(child_id)
             if head is None or not head.seq:

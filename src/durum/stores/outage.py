@@ -11,6 +11,7 @@ from pathlib import Path
 from durum.errors import StoreUnavailableError
 
 _LEAST_BYTES = 64 * 1024  # what SQLite needs beside a store to read it at all: its index of the log, and a page to begin with
+_SQLITE_FILES = 5  # what it has open of a store at most, all at once
 _WRITERS_BYTE = 120  # of that index: whoever holds it locked is the one that writes
 _LOCKS = Path("/proc/locks")  # absent on macOS: then it stays unknown who
 _MEANINGS = {
@@ -101,11 +102,16 @@ def _cause(path: Path, error: OSError | sqlite3.Error) -> int | None:
 
 def _looked(path: Path) -> int | None:
     """Look what stands in the way of a store now, None if nothing does."""
+    opened: list[int] = []
     try:
-        os.close(os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC))
+        while len(opened) < _SQLITE_FILES:
+            opened.append(os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC))
         room = os.statvfs(path.parent)
     except OSError as error:
         return error.errno
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
     if room.f_flag & os.ST_RDONLY:
         return errno.EROFS
     files = [path.parent, *(file for end in ("", "-wal", "-shm") if (file := path.with_name(path.name + end)).exists())]
