@@ -2,54 +2,49 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from bench.environments import python_of
 from bench.figures import Bounds, Figure, NotMeasuredError, ratio
 from bench.rounds import Took, clocks, rates_note
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 OURS = "durum"
 ROOT = Path(__file__).resolve().parent.parent
 
 
-class Peer:
-    """A peer's script under way, such as ``Peer("dbos", "dbos_chain", "1000", "wal")``."""
+@contextlib.contextmanager
+def asking(peer: str, script: str, *arguments: str) -> Iterator[Callable[[Path], Took]]:
+    """Yield what has a peer's script do a round in a folder, as in ``asking("dbos", "dbos_chain", "1000", "wal")``."""
+    command = [str(python_of(peer)), "-m", f"bench.peers.{script}", *arguments]
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8") as said,  # a pipe that nobody reads would stop it
+        subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True) as process,
+    ):
 
-    def __init__(self, peer: str, script: str, *arguments: str) -> None:
-        command = [str(python_of(peer)), "-m", f"bench.peers.{script}", *arguments]
-        self._said = tempfile.TemporaryFile("w+", encoding="utf-8")  # a pipe that nobody reads would stop it
-        self._process = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, text=True
-        )
+        def ask(folder: Path) -> Took:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write(f"{folder}\n")
+            process.stdin.flush()
+            answer = process.stdout.readline()
+            if not answer:
+                process.wait()
+                said.seek(0)
+                raise NotMeasuredError(f"the peer failed: {(said.read().splitlines() or ['no word'])[-1]}")
+            return Took(*json.loads(answer))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.communicate()
-        self._said.close()
-
-    def round(self, folder: Path) -> Took:
-        """Have a round done in a folder; return what it took."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(f"{folder}\n")
-        self._process.stdin.flush()
-        answer = self._process.stdout.readline()
-        if not answer:
-            self._process.communicate()
-            self._said.seek(0)
-            raise NotMeasuredError(f"the peer failed: {(self._said.read().splitlines() or ['no word'])[-1]}")
-        clock, processor = json.loads(answer)
-        return Took(clock, processor)
+        try:
+            yield ask
+        finally:
+            process.kill()
 
 
 def compared(measure: str, took: Mapping[str, list[Took]], states: int, bounds: Bounds) -> list[Figure]:

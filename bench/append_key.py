@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from bench.ends import ends, times
 from bench.figures import Figure, at_most, report, spread
-from bench.plans import TEXT, AppendItem
+from bench.plans import AppendItem, message
 
 
 def measure(*, quick: bool) -> list[Figure]:
     """Return the figures."""
     states, edge, rounds = (60, 10, 1) if quick else (2000, 200, 5)
     found = ends("messages", AppendItem, states, edge, rounds)
-    messages = states * len(f"{0:06}{TEXT}")
+    messages = states * len(message(0))
     name = f"an append key, one 1 KiB message a state, {states:,} states"
     size = spread([one.store_bytes / messages for one in found])
     kept = f"{found[0].store_bytes / 1e6:.1f} MB for {messages / 1e6:.1f} MB of messages; {found[0].bytes_note()}"

@@ -8,7 +8,7 @@ was set to WAL for it.
 
 from __future__ import annotations
 
-from bench.against import OURS, Peer, compared
+from bench.against import OURS, asking, compared
 from bench.driving import started
 from bench.figures import Figure, at_least, report
 from bench.plans import CONTEXT, PassAlong, sequence
@@ -19,13 +19,16 @@ def measure(*, quick: bool) -> list[Figure]:
     """Return the figures."""
     states, rounds = (50, 1) if quick else (1000, 5)
     plan = sequence("chain", states, PassAlong)
-    with Peer("dbos", "dbos_chain", str(states), "rollback") as plain, Peer("dbos", "dbos_chain", str(states), "wal") as wal:
+    with (
+        asking("dbos", "dbos_chain", str(states), "rollback") as plain,
+        asking("dbos", "dbos_chain", str(states), "wal") as wal,
+    ):
         took = in_turn(
             rounds,
             {
                 OURS: lambda folder: started(folder, plan, CONTEXT),
-                "DBOS": plain.round,
-                "DBOS set to WAL": wal.round,
+                "DBOS": plain,
+                "DBOS set to WAL": wal,
             },
         )
     return compared(f"one run, {states:,} states in a row, 1 KiB context", took, states, at_least(6, 9))

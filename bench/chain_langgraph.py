@@ -7,7 +7,7 @@ Ours: a whole ``start`` in an open store. Theirs: a whole ``invoke`` over an ope
 
 from __future__ import annotations
 
-from bench.against import OURS, Peer, compared
+from bench.against import OURS, asking, compared
 from bench.driving import started
 from bench.figures import Figure, at_least, report
 from bench.plans import CONTEXT, PassAlong, sequence
@@ -18,12 +18,12 @@ def measure(*, quick: bool) -> list[Figure]:
     """Return the figures."""
     states, rounds = (50, 1) if quick else (1000, 5)
     plan = sequence("chain", states, PassAlong)
-    with Peer("langgraph", "langgraph_chain", str(states)) as peer:
+    with asking("langgraph", "langgraph_chain", str(states)) as peer:
         took = in_turn(
             rounds,
             {
                 OURS: lambda folder: started(folder, plan, CONTEXT),
-                "LangGraph SqliteSaver": peer.round,
+                "LangGraph SqliteSaver": peer,
             },
         )
     return compared(f"one run, {states:,} states in a row, 1 KiB context", took, states, at_least(2.5, 4))

@@ -5,7 +5,7 @@ python -m bench.fan_out_langgraph [--quick]
 
 from __future__ import annotations
 
-from bench.against import OURS, Peer, compared
+from bench.against import OURS, asking, compared
 from bench.fan_out import items, run
 from bench.figures import Figure, at_least, report
 from bench.rounds import in_turn
@@ -15,12 +15,12 @@ def measure(*, quick: bool) -> list[Figure]:
     """Return the figures."""
     count, rounds = (30, 1) if quick else (1000, 7)
     flow = items(count)
-    with Peer("langgraph", "langgraph_fan_out", str(count)) as peer:
+    with asking("langgraph", "langgraph_fan_out", str(count)) as peer:
         took = in_turn(
             rounds,
             {
                 OURS: lambda folder: run(folder, flow, count),
-                "LangGraph SqliteSaver": peer.round,
+                "LangGraph SqliteSaver": peer,
             },
         )
     return compared(f"fan-out 1 -> {count:,} -> join", took, count, at_least(5, 15))

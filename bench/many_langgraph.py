@@ -7,7 +7,7 @@ Theirs is ``peers/langgraph_many.py``.
 
 from __future__ import annotations
 
-from bench.against import OURS, Peer, compared
+from bench.against import OURS, asking, compared
 from bench.figures import Figure, at_least, report
 from bench.many import many
 from bench.plans import PassAlong, sequence
@@ -18,12 +18,12 @@ def measure(*, quick: bool) -> list[Figure]:
     """Return the figures."""
     runs, states, rounds = (20, 10, 1) if quick else (1000, 10, 3)
     plan = sequence("many", states, PassAlong)
-    with Peer("langgraph", "langgraph_many", str(runs)) as peer:
+    with asking("langgraph", "langgraph_many", str(runs)) as peer:
         took = in_turn(
             rounds,
             {
                 OURS: lambda folder: many(folder, plan, runs),
-                "LangGraph AsyncSqliteSaver": peer.round,
+                "LangGraph AsyncSqliteSaver": peer,
             },
         )
     return compared(f"{runs:,} runs x {states} states in one process", took, runs * states, at_least(10, 40))

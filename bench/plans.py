@@ -23,6 +23,11 @@ def context(run: int) -> JsonObject:
 CONTEXT = context(0)
 
 
+def message(place: int) -> str:
+    """Return a text of 1 KiB, unlike any other's."""
+    return f"{place:06}{TEXT}{TEXT}"[:1024]
+
+
 class PassAlong:
     """Reads one value of 1 KiB and writes the next."""
 
@@ -48,12 +53,18 @@ class PassAlong:
         ctx.write("value", {**value, "count": self.place})
 
 
+class PassAlongAsync(PassAlong):
+    """The same as a step that is ``async def``, which may suspend and so runs in a task of its own."""
+
+    inline = False
+
+
 class NewKey(PassAlong):
     """Writes 1 KiB under a key of its own."""
 
     def change(self, ctx: DynContext) -> None:
         """Write one key."""
-        ctx.write(f"key{self.place:06}", f"{self.place:06}{TEXT}")
+        ctx.write(f"key{self.place:06}", message(self.place))
 
 
 class AppendItem(PassAlong):
@@ -61,7 +72,7 @@ class AppendItem(PassAlong):
 
     def change(self, ctx: DynContext) -> None:
         """Append one item."""
-        ctx.append("items", [f"{self.place:06}{TEXT}"])
+        ctx.append("items", [message(self.place)])
 
 
 class SmallChange(PassAlong):

@@ -1,8 +1,8 @@
 """DBOS on a new SQLite file, launched and ended for one round.
 
 ``rollback``: the file as DBOS makes it, with SQLite's default rollback journal. ``wal``: the same file set to WAL beforehand,
-which DBOS does not do or advise. ``synchronous`` is SQLite's default, FULL, in both. No admin server, no conductor, only errors
-in the log.
+which DBOS neither does nor advises; for production it advises Postgres. ``synchronous`` is SQLite's default, FULL, in both. No
+admin server, no conductor, only errors in the log.
 """
 
 from __future__ import annotations

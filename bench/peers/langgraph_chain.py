@@ -2,7 +2,8 @@
 
 One node that hands a 1 KiB value on and a conditional edge back to it: about twice as fast as N nodes in a row, for the cost of
 a step grows with the nodes of a graph. ``durability="sync"``: a checkpoint is written before the next step begins, as Durum's
-commits are. SqliteSaver sets WAL and leaves ``synchronous`` at SQLite's default, FULL. Tables are made outside the time taken.
+commits are; the default, ``async``, lets the next step begin first. SqliteSaver sets WAL and leaves ``synchronous`` at SQLite's
+default, FULL. Tables are made outside the time that is taken.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
+import resource
 import signal
 import subprocess
 import sys
@@ -12,7 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import durum
-from durum.errors import InvalidInputError
+from durum.app.blocking import wait
+from durum.errors import InvalidInputError, OutOfFilesError
 from tests.app.flows import ID, make
 
 if TYPE_CHECKING:
@@ -21,6 +24,28 @@ if TYPE_CHECKING:
     from durum import Durum
 
 WHO: contextvars.ContextVar[str] = contextvars.ContextVar("WHO", default="nobody")
+
+
+def test_without_a_file_left_it_says_so_and_begins_nothing() -> None:
+    """No event loop is half made, which would complain past everyone, and no coroutine is left lying."""
+    begun = []
+
+    async def work() -> int:
+        begun.append(1)
+        return 1
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = os.open(os.devnull, os.O_RDONLY)
+    os.close(free)
+    for room in range(3):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free + room, hard))
+        try:
+            with pytest.raises(OutOfFilesError, match="ulimit -n"):
+                wait(work())
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert begun == []
+    assert wait(work()) == 1
 
 
 def test_it_works_inside_a_running_event_loop(service: Durum) -> None:

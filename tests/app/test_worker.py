@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import msgspec
 import pytest
 
+import durum
 from durum import Io, Workflow
 from durum.app import worker
 from durum.app.run_code import Codes
@@ -23,6 +24,7 @@ from tests.engine.families import doubling, starting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from durum import Durum
     from durum.app.run_code import Code
@@ -140,22 +142,24 @@ def test_as_many_as_there_is_room_for_run_side_by_side() -> None:
         worked(service, [flow], concurrency=0)
 
 
-def test_of_several_workers_each_run_is_driven_by_one() -> None:
+def test_of_several_workers_each_run_is_driven_by_one(tmp_path: Path) -> None:
     """They look at the same runs at the same time; every step is done once, in one epoch after the one it was handed in."""
-    backend, done = MemoryBackend(), list[str]()
+    done = list[str]()
     flow = plain(do=lambda: done.append("x"))
-    ids = handed_in(opened(backend), flow, 40)
-    threads = [threading.Thread(target=worked, args=(opened(backend), [flow])) for _ in range(3)]
+    services = [durum.open(f"sqlite:///{tmp_path}/durum.db") for _ in range(3)]
+    ids = handed_in(services[0], flow, 40)
+    threads = [threading.Thread(target=worked, args=(service, [flow])) for service in services]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(PATIENCE_SECONDS)
     assert len(done) == len(ids)
-    service = opened(backend)
     for identity in ids:
-        epochs = [row["epoch"] for row in service.events(identity)]
+        epochs = [row["epoch"] for row in services[0].events(identity)]
         assert epochs == [1] + [epochs[-1]] * (len(epochs) - 1)
-        assert service.verify(identity).first_bad is None
+        assert services[0].verify(identity).first_bad is None
+    for service in services:
+        service.close()
 
 
 def test_a_run_nobody_named_the_code_of_is_left_alone() -> None:
@@ -227,6 +231,20 @@ def test_what_waits_for_a_word_is_not_driven_until_it_comes() -> None:
     assert statuses(service) == {ids[0]: "paused"}
     service.resume(ids[0], flow, actor="ann", stop=stopped())
     assert said(worked(service, [flow])) == [("claimed", ids[0], ""), ("over", ids[0], "completed")]
+
+
+def test_an_answer_is_enough_to_make_a_run_go_on() -> None:
+    """Whoever answers need not drive it: it is due from then on."""
+    backend, flow = MemoryBackend(), acting()
+    service = opened(backend)
+    (identity,) = handed_in(service, flow, 1)
+    with pytest.raises(KeyboardInterrupt):
+        worked(service, [flow])
+    backend.alive.clear()
+    worked(service, [flow])
+    (gate,) = service.gates()
+    service.answer(identity, str(gate["gate"]), {"happened": False}, actor="ann")
+    assert said(worked(service, [flow])) == [("claimed", identity, ""), ("over", identity, "completed")]
 
 
 def stopped() -> Stop:
@@ -409,6 +427,25 @@ def test_a_family_cut_off_is_finished_whoever_takes_up_whom() -> None:
         worked(again, [flow])
         assert again.context(identity, "end") == 6
         assert set(statuses(again).values()) == {"completed"}
+
+
+def test_a_child_that_was_not_begun_as_its_parent_was_let_go_is_begun_by_the_next() -> None:
+    """The parent waits for nobody but a run that is not there yet: it is due."""
+    backend, stop = MemoryBackend(), Stop()
+    flow = Workflow("parent")
+
+    @flow.step(child=doubling())
+    def given() -> dict[str, int]:
+        stop.drain()
+        return {"n": 3}
+
+    service = opened(backend)
+    (identity,) = handed_in(service, flow, 1)
+    service.work([flow], stop=stop)
+    assert list(backend.runs) == [identity]
+    worked(service, [flow])
+    assert set(statuses(service).values()) == {"completed"}
+    assert len(backend.runs) == 2
 
 
 def test_a_child_somebody_paused_stays_so_though_a_worker_drives_its_parent() -> None:

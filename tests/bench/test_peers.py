@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench import against, environments
-from bench.against import OURS, Peer, compared
+from bench.against import OURS, asking, compared
 from bench.figures import NotMeasuredError, Value, at_least
 from bench.peers import serving
 from bench.plans import TEXT
@@ -64,11 +64,11 @@ def test_a_peer_answers_each_round(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (package / "any_script.py").write_text(NO_PEER, encoding="utf-8")
     (package / "serving.py").write_text(Path(serving.__file__).read_text("utf-8"), encoding="utf-8")
     monkeypatch.setattr(against, "ROOT", tmp_path)
-    with Peer("any", "any_script", "word") as peer:
+    with asking("any", "any_script", "word") as ask:
         for number in range(2):
             folder = tmp_path / str(number)
             folder.mkdir()
-            assert peer.round(folder).clock > 0
+            assert ask(folder).clock > 0
             assert (folder / "round").read_text() == "word"
 
 
@@ -76,10 +76,10 @@ def test_a_peer_answers_each_round(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_a_peer_that_fails_is_a_reason(tmp_path: Path) -> None:
     """With the last it said."""
     with (
-        Peer("any", "no_such_script") as peer,
+        asking("any", "no_such_script") as ask,
         pytest.raises(NotMeasuredError, match=r"the peer failed: .*No module named bench\.peers\.no_such_script"),
     ):
-        peer.round(tmp_path)
+        ask(tmp_path)
 
 
 def test_the_bounds_are_those_of_the_first_peer() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
 from durum.cli.verb import Session
@@ -40,6 +42,19 @@ def test_each_kind_of_error_has_its_exit_code(error: DurumError, code: int, caps
     assert said.out == ""
     assert Session(json=True).guard(work) == code
     assert f'"code":"{error.code}"' in capsys.readouterr().out
+
+
+def test_a_process_without_files_is_told_which_limit_to_raise(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever wanted the file: its name would only lead astray."""
+
+    def work() -> int:
+        raise OSError(errno.EMFILE, "Too many open files", "/some/where.py")
+
+    assert Session(json=True).guard(work) == 1
+    said = capsys.readouterr()
+    assert "ulimit -n" in said.err
+    assert "where.py" not in said.err
+    assert '"code":"out_of_files"' in said.out
 
 
 def test_a_bug_is_a_line_too(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from durum.testing.crash import CrashReport, crash_test
 from durum.testing.crash.boundaries import FILE_CALLS, WRITING
+from durum.testing.crash.judge import COMPARED
 from tests.crash.failpoints import failpoints, hidden
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ HARNESS = ("tests.crash.doubles", "rich")
 ELSEWHERE = {
     "durum.app.worker self._store.claim": "a worker tidies up after a run that was over: tests/app/test_worker.py",
     "durum.app.worker self._store.release": "as above",
-    "durum.stores.sqlite_file connection.execute": "an older store is brought up to date: tests/stores/test_sqlite_file.py",
+    "durum.stores.sqlite_file connection.execute": "an older store is changed: tests/stores/test_sqlite_file_changes.py",
 }
 
 
@@ -35,7 +36,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> CrashReport:
 def test_killed_at_every_boundary_a_run_ends_as_if_nothing_had_happened(report: CrashReport) -> None:
     """Before and after every commit, call, effect and file: nothing is lost, each effect done once, the outcome the same."""
     assert report.faults == []
-    assert report.judged == "reference"
+    assert report.compared == COMPARED
     assert [str(boundary.crossing) for boundary in report.boundaries if not boundary.met] == []
     assert report.kills >= len(report.boundaries) > 200
     assert min(report.answers["happened"], report.answers["did_not_happen"]) > 0

@@ -139,7 +139,7 @@ def test_a_store_that_another_process_keeps_locked_is_said(tmp_path: Path, undis
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="it counts its files in /proc")
-@pytest.mark.parametrize("spare", [0, 1, 2, 4, 7])
+@pytest.mark.parametrize("spare", [0, 1, 2, pytest.param(4, marks=pytest.mark.slow), pytest.param(7, marks=pytest.mark.slow)])
 def test_a_run_that_comes_to_be_short_of_files_parks(spare: int, tmp_path: Path, undisturbed: Undisturbed) -> None:
     """Whatever wants a file first, a process or the store: the run is not failed for it, and ends with enough of them."""
     machine = Machine(tmp_path / "work", tmp_path / "store", LIGHT)
@@ -149,6 +149,7 @@ def test_a_run_that_comes_to_be_short_of_files_parks(spare: int, tmp_path: Path,
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="how many files an interpreter needs is another number elsewhere")
+@pytest.mark.slow
 @pytest.mark.parametrize("most", range(5, 16, 2))
 def test_a_process_with_few_files_says_so(most: int, tmp_path: Path, undisturbed: Undisturbed) -> None:
     """From its first moment: it begins nothing, or parks what it began, and says which limit to raise."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from typing import TYPE_CHECKING
 
 from durum.app.worker import Report, Worker
@@ -56,19 +57,26 @@ class WorkerProcess:
             named,
             lambda workflow, watcher: engine_of(store, workflow, watcher, stop),
             stop=stop,
-            tell=self._tell,
+            tell=lambda said: self._tell(store, said),
             concurrency=4,
         )
         await worker.work()
         await store.close()
 
-    def _tell(self, report: Report) -> None:
-        """Note what a worker says; only the store being away is no finding."""
+    def _tell(self, store: SimulatedStore, report: Report) -> None:
+        """Note what a worker says. The store may be away, and a run lost to another worker; all else is a finding."""
         said = f"says {report.event} {report.run_id[-4:]} {report.status} {report.message}"
-        if report.event == "trouble" and not report.message.startswith("store simulated"):
+        away = report.message.startswith("store simulated")
+        if (report.event == "trouble" and not away) or (report.event == "lost" and self._lost_to_itself(store, report)):
             self._world.fault(said)
         else:
             self._world.tell(said)
+
+    def _lost_to_itself(self, store: SimulatedStore, report: Report) -> bool:
+        """Tell whether nobody else became the owner of the run that a worker gives for lost."""
+        moved = re.match(r"run (\S+) moved on", report.message)
+        claims = [claim for claim in self._world.record.claims if moved is not None and claim.run_id == moved[1]]
+        return not claims or claims[-1].worker == store.worker
 
 
 class PersonProcess:

@@ -262,21 +262,24 @@ def test_a_damaged_file_is_made_good_by_streaming_its_bytes_again(tmp_path: Path
 
 
 def test_a_file_that_cannot_be_read_is_no_damage(tmp_path: Path) -> None:
-    """A folder in its place: the store is away, which may pass; it is not said to be corrupt."""
+    """A link that leads to itself: the store is away, which may pass. No file in its place, or a folder, is damage."""
 
     async def scenario() -> None:
         store = SqliteStore(tmp_path / "durum.db")
         await store.put(LARGE)
         path = ArtifactFiles(tmp_path / "durum.db.artifacts").path(LARGE.id)
         path.unlink()
-        path.mkdir()
+        path.symlink_to(path)
         with pytest.raises(StoreUnavailableError, match=path.name):
             await store.get(LARGE.id)
         with pytest.raises(StoreUnavailableError, match=path.name):
             await anext(store.chunks(LARGE.id))
-        path.rmdir()
+        path.unlink()
         with pytest.raises(CorruptionError, match="gone"):
             await anext(store.chunks(LARGE.id))
+        path.mkdir()
+        with pytest.raises(CorruptionError):
+            await store.get(LARGE.id)
         await store.close()
 
     asyncio.run(scenario())

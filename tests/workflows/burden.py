@@ -42,8 +42,8 @@ flow = Workflow("burden", inputs=Weight, exec=["echo"], transports={"journal": J
 @flow.step
 async def begun(rows: int) -> int:
     """Wait while there is a file named "hold", and be short of files if the environment says so."""
-    Path("waiting").touch()  # noqa: ASYNC240 - tells another process
-    while Path("hold").exists():  # noqa: ASYNC110, ASYNC240 - another process lets it go
+    while Path("hold").exists():  # noqa: ASYNC240 - another process lets it go
+        Path("waiting").touch()  # noqa: ASYNC240 - tells that process
         await asyncio.sleep(0.01)
     if "SPARE_FILES" in os.environ:
         held = max(int(name) for name in os.listdir("/proc/self/fd")) + 1  # noqa: PTH208

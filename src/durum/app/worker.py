@@ -17,11 +17,11 @@ from durum.engine.delivery import report
 from durum.engine.engine import Engine, Watcher
 from durum.engine.recovery import load_run
 from durum.errors import ConcurrencyError, DurumError, RunOwnedError, StoreUnavailableError
+from durum.history import views
 
 if TYPE_CHECKING:
     from durum.core.events import Envelope
     from durum.core.plan import ExecutionPlan
-    from durum.core.run_state import RunState
     from durum.engine.engine import Store
     from durum.engine.recovery import LoadedRun
     from durum.engine.stop import Stop
@@ -218,7 +218,7 @@ class Worker:
         state = await engine.resume(due.run_id, plan, None, run, overrule=False)
         self._unread[due.run_id] = waiting & await self._messages(due.run_id)  # it was read, and is there still
         if state.seq > before:
-            self._tell(Report("over" if state.over else "rests", due.run_id, op_id, _status(state)))
+            self._tell(Report("over" if state.over else "rests", due.run_id, op_id, views.status_word(state)))
         return state.seq > before
 
     def _announcer(self, due: DueRun, op_id: str) -> Callable[[Envelope], None]:
@@ -252,7 +252,3 @@ class Worker:
                 for task in self._driving.values():
                     task.cancel()
             await asyncio.wait(self._driving.values())
-
-
-def _status(state: RunState) -> str:
-    return state.status().value

@@ -170,9 +170,8 @@ def _lines(report: CrashReport) -> Iterator[tuple[str, str]]:
 
 
 def _judged(report: CrashReport) -> str:
-    if report.judged == "reference":
-        return f"against undisturbed runs ({report.status}) and its own record: status, snapshots, digests, replay"
-    return f"each run against its own record and replay; undisturbed runs ({report.status}) differ from each other"
+    fields = ", ".join(name.removesuffix("_id").replace("_", " ") for name in report.compared) or "nothing, for these differ"
+    return f"by its own record and replay; against undisturbed runs ({report.status}): {fields}"
 
 
 def _boundaries(report: CrashReport) -> str:

@@ -39,7 +39,6 @@ class RunStatus(StrEnum):
     RUNNING = "running"
     WAITING = "waiting"
     PAUSED = "paused"
-    QUARANTINED = "quarantined"
     INTERRUPTED = "interrupted"
     COMPLETED = "completed"
     FAILED = "failed"

@@ -119,7 +119,7 @@ class RunState(msgspec.Struct):
         if self.started is None:
             return ev.RunStatus.PENDING
         if self.paused is not None:
-            return ev.RunStatus.QUARANTINED if self.paused.quarantined else ev.RunStatus.PAUSED
+            return ev.RunStatus.PAUSED
         if not self.at_rest:
             return ev.RunStatus.RUNNING
         if self.waiting or self.children:

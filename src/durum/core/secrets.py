@@ -116,12 +116,13 @@ _ASSIGNMENT: Final = re.compile(
 
 # --- the cheap test over canonical bytes ----------------------------------------------------------------------------------
 
-# The formats again, without word boundaries (an escape such as \n hides one in JSON text) and led by their rarest letter. Each
-# branch begins with one literal letter: only then does a search skip to those letters, four times as fast.
+# The formats again, without word boundaries (an escape such as \n hides one in JSON text) and led by their rarest character.
+# Each branch begins with one literal character: only then does a search skip to those, and prose has few of them.
 _TOKEN_HINT: Final = re.compile(
-    rb"k(?:-(?<=sk-)[A-Za-z0-9_-]{20}|_(?:live|test)_)|g(?:h[opsur]_[A-Za-z0-9]{30}|ithub_pat_|lpat-)"
-    rb"|A(?:[KS]IA[A-Z0-9]{16}|Iza)|xox[abprs]-|J(?<=\.eyJ)|f_(?<=hf_)[A-Za-z0-9]{30}"
-    rb"|PRIVATE KEY|Bearer +[A-Za-z0-9._~+/=-]{20}|bearer +[A-Za-z0-9._~+/=-]{20}"
+    rb"-(?:(?<=sk-)[A-Za-z0-9_-]{20}|(?<=glpat-)|(?<=xox[abprs]-))"
+    rb"|_(?:(?<=k_)(?:live|test)_|(?<=github_)pat_|(?:(?<=gh[opsur]_)|(?<=hf_))[A-Za-z0-9]{30})"
+    rb"|A(?:[KS]IA[A-Z0-9]{16}|Iza)|J(?<=\.eyJ)|PRIVATE KEY"
+    rb"|Bearer +[A-Za-z0-9._~+/=-]{20}|bearer +[A-Za-z0-9._~+/=-]{20}"
 )
 _URL_HINT: Final = re.compile(rb'://[^/@"]*:[^/"]+@')
 

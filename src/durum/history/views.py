@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 
 INTERRUPTED = ev.RunStatus.INTERRUPTED.value
+QUARANTINED = "quarantined"
 _UNDER_WAY = frozenset({StateStatus.READY, StateStatus.RUNNING, StateStatus.RETRYING, StateStatus.AWAITING_ANSWER})
 
 
@@ -37,8 +38,9 @@ def rests_on_children(state: RunState) -> bool:
 
 
 def summary(state: RunState, manifest: RunManifest, *, owner_alive: bool, below: Sequence[str] = ()) -> JsonObject:
-    """Return a run on one page: ``interrupted`` is a run that resuming would bring on, and that has no living owner; before
-    anything began in it, it is ``pending``.
+    """Return a run on one page: ``interrupted`` is a run that resuming would bring on, and that has no living owner.
+
+    Before anything began in such a run, it is ``pending``.
 
     ``below`` are the statuses of its open children, of a run that rests on them: it goes by what they do.
     """
@@ -52,7 +54,7 @@ def summary(state: RunState, manifest: RunManifest, *, owner_alive: bool, below:
     completed = state.completed
     return {
         "run_id": state.run_id,
-        "status": status.value,
+        "status": status_word(state, status),
         "op_id": state.plan.op_id,
         "op_version": manifest.op_version,
         "head_seq": state.seq,
@@ -72,11 +74,18 @@ def summary(state: RunState, manifest: RunManifest, *, owner_alive: bool, below:
     }
 
 
+def status_word(state: RunState, status: ev.RunStatus | None = None) -> str:
+    """Return how a run stands as people read it: a pause by the engine itself has a word of its own."""
+    status = status or state.status()
+    stopped = status is ev.RunStatus.PAUSED and state.paused is not None and state.paused.quarantined
+    return QUARANTINED if stopped else status.value
+
+
 def _status_by_children(below: Sequence[str]) -> ev.RunStatus:
-    known = {ev.RunStatus.PAUSED, ev.RunStatus.QUARANTINED, ev.RunStatus.RUNNING, ev.RunStatus.WAITING}
+    known = {ev.RunStatus.PAUSED, QUARANTINED, ev.RunStatus.RUNNING, ev.RunStatus.WAITING}
     if not below or not known.issuperset(below):  # one of them is over or let go: resuming takes that up
         return ev.RunStatus.INTERRUPTED
-    return ev.RunStatus.PAUSED if {*below} <= {ev.RunStatus.PAUSED, ev.RunStatus.QUARANTINED} else ev.RunStatus.WAITING
+    return ev.RunStatus.PAUSED if {*below} <= {ev.RunStatus.PAUSED, QUARANTINED} else ev.RunStatus.WAITING
 
 
 def paused(state: RunState) -> str | None:

@@ -68,8 +68,6 @@ class WorkerLock:
     def beat(self) -> None:
         """Give a sign of life. On a full disk there may be none: the lock holds all the same."""
         with self._guard:
-            if self._file < 0:
-                return
             lease = Lease(boot_id(), now_ns(), self._length_ns)
             if self._lease is not None and not self._lease.held(lease.beat_ns):
                 self.gaps += 1

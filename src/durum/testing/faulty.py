@@ -147,16 +147,16 @@ def away(reason: str) -> StoreUnavailableError:
 
 def lost(reason: str) -> TransportError:
     """Return what a transport raises that lost its line; trying again may help."""
-    return TransportError(reason, code="line_lost", retryable=True)
+    return TransportError(reason, retryable=True)
 
 
 if TYPE_CHECKING:  # that they have every method, whoever checks types takes from these
     from durum.stores.memory import MemoryStore
     from durum.testing.transports import ScriptedTransport
 
-    class _FaultyStore(Faulty, MemoryStore): ...  # type: ignore[misc]
+    class _FaultyStore(Faulty, MemoryStore): ...
 
-    class _FaultyTransport(Faulty, ScriptedTransport): ...
+    class _FaultyTransport(Faulty, ScriptedTransport): ...  # type: ignore[misc]
 else:
     _FaultyStore = _FaultyTransport = Faulty
 

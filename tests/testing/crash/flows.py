@@ -73,6 +73,37 @@ def third() -> int:
     return len(_seen)
 
 
+class Counter:
+    """Implements ``Transport``: its answers go by how often this process asked."""
+
+    def __init__(self) -> None:
+        self._asked = 0
+
+    async def call(self, request: object, call: object) -> int:
+        """Count."""
+        del request, call
+        self._asked += 1
+        return self._asked
+
+    async def close(self) -> None:
+        """Hold nothing."""
+
+
+counting = Workflow("counting", transports={"counter": Counter})
+
+
+@counting.step
+async def once(io: Io) -> object:
+    """Ask."""
+    return await io.call("counter", {})
+
+
+@counting.step(after=[once])
+async def twice(io: Io) -> object:
+    """Ask again."""
+    return await io.call("counter", {"again": True})
+
+
 class Dead:
     """Implements ``Transport``: fails, and nobody knows how far it came."""
 

@@ -10,6 +10,7 @@ import pytest
 
 from durum.errors import ConfigError
 from durum.testing.crash import CrashReport, crash_test
+from durum.testing.crash.judge import COMPARED
 
 FLOWS = Path(__file__).parent / "flows.py"
 DOUBLES = "tests.crash.doubles"
@@ -45,10 +46,10 @@ def kinds(report: CrashReport) -> set[str]:
 
 
 def test_nothing_is_found_where_nothing_is_wrong(empty: Path, temporary: Path) -> None:
-    """So many kills, runs that draw something are held against their own record, and nothing is left behind."""
+    """So many kills; runs that draw something are compared in the rest only; and nothing is left behind."""
     seen: list[tuple[int, int, int]] = []
     report = crashed("sound", empty, seed=3, watch=lambda *done: seen.append(done))
-    assert (report.faults, report.kills, report.judged, report.status) == ([], 8, "replay", "completed")
+    assert (report.faults, report.kills, report.compared, report.status) == ([], 8, ("status", "error"), "completed")
     assert seen[-1] == (8, 8, 0)
     assert sum(report.met.values()) >= 8
     assert list(temporary.iterdir()) == list(empty.iterdir()) == []
@@ -105,9 +106,17 @@ def test_a_planted_bug_is_found(double: str, kind: str, empty: Path) -> None:
 def test_a_step_that_remembers_past_its_context_is_found(empty: Path) -> None:
     """A module's own variable dies with its process: a killed run comes to something else."""
     report = crashed("careless", empty, kills=40)
-    assert report.judged == "reference"
+    assert report.compared == COMPARED
     assert kinds(report) & {"replay", "differs"}
     assert all(fault.killed for fault in report.faults)
+
+
+@pytest.mark.slow
+def test_a_receiver_that_answers_otherwise_after_a_crash_is_found(empty: Path) -> None:
+    """The record is whole and replays, but undisturbed runs come to something else."""
+    report = crashed("counting", empty, kills=40)
+    assert (report.compared, kinds(report)) == (COMPARED, {"differs"})
+    assert "the run has final_snapshot_id " in report.faults[0].text
 
 
 @pytest.mark.slow

@@ -67,6 +67,19 @@ def test_what_is_refused_is_said(tmp_path: Path, nursery: Nursery) -> None:
     assert "has no workflow nothing" in (tmp_path / "said").read_text()
 
 
+def test_a_file_named_like_a_library_stands_in_nobodys_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside a workflow there may lie a ``select.py`` or a ``msgspec.py``; a harness may lie there too."""
+    for name in ("select", "msgspec", "durum"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('not me')\n")
+    (tmp_path / "own_harness.py").write_text("from durum.testing.crash import Harness, serve\nserve(Harness())\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = Nursery(["own_harness"])
+    (tmp_path / "a").mkdir()
+    assert found.run(task(tmp_path / "a", "tiny")).code == 0
+    found.close()
+
+
 @pytest.mark.parametrize(("harness", "said"), [("no_such_module", "No module named no_such_module"), ("this", "exit code 0")])
 def test_a_harness_that_serves_nothing_is_named(tmp_path: Path, harness: str, said: str) -> None:
     """A module that is not there, or ends by itself, is the caller's mistake and told in one sentence."""

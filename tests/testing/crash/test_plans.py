@@ -33,8 +33,8 @@ def test_what_had_its_turn_has_no_second_one() -> None:
 
 
 def test_a_run_is_interrupted_where_it_leaves_something_behind() -> None:
-    """With an effect nobody recorded or a file nobody named, each; with neither of them in the middle."""
-    assert interruptions([CLAIM, FILED, HELD, EFFECT, STARTED]) == [Kill(crossing=2), Kill(crossing=4)]
+    """With an effect nobody recorded or a file nobody named, each, and in the middle."""
+    assert interruptions([CLAIM, FILED, HELD, EFFECT, STARTED]) == [Kill(crossing=2), Kill(crossing=4), Kill(crossing=3)]
     assert interruptions([CLAIM, STARTED, CLAIM]) == [Kill(crossing=2)]
     assert interruptions([]) == [Kill(crossing=1)]
 

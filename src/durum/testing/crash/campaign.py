@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from durum.core.canonical import normalized
 from durum.errors import ConfigError
-from durum.testing.crash.judge import Fault
+from durum.testing.crash.judge import Fault, agreed, differences
 from durum.testing.crash.nursery import Nursery
 from durum.testing.crash.plans import Pace, Plan, at_random, each_of, in_order, interruptions
 from durum.testing.crash.report import Boundary, CrashReport
@@ -81,8 +82,9 @@ def crash_test(  # noqa: PLR0913 - what a test is asked for, each by keyword
     if scratch is not None and not Path(scratch).is_dir():
         raise ConfigError(f"{scratch} is no folder; name one that each run may work in a copy of")
     begun = time.monotonic()
+    given = {name: normalized(value) for name, value in (inputs or {}).items()}
     place = str(Path(target).absolute()) if target.rpartition(":")[0].endswith(".py") or target.endswith(".py") else target
-    task = Task("start", "", str(Path.cwd()), "", place, dict(inputs or {}), texts, 1 if every_boundary else 8)
+    task = Task("start", "", str(Path.cwd()), "", place, given, texts, 1 if every_boundary else 8)
     campaign = _Campaign(CrashReport(target, seed), task, keep, scratch)
     finished = False
     try:
@@ -158,9 +160,9 @@ class _Campaign:
         report = self.report
         with self._lock:
             self._alive.remove(living)
-            if self._came_to and living.came_to and living.came_to != self._came_to and not living.faults:
-                text = f"it came to {living.came_to}, undisturbed runs to {self._came_to}"
-                living.faults.append(Fault("differs", text, living.name, tuple(living.killed)))
+            if report.compared and living.came_to and not living.faults:
+                text = "; ".join(differences(living.came_to, self._came_to, report.compared))
+                living.faults += [Fault("differs", text, living.name, tuple(living.killed))] if text else []
             report.rounds += 1
             report.kills += len(living.killed)
             report.met += living.met
@@ -179,9 +181,8 @@ class _Campaign:
         if second.faults:
             return False
         self.report.status = first.came_to[0].status
-        if first.came_to == second.came_to:
-            self._came_to = first.came_to
-            self.report.judged = "reference"
+        self._came_to = first.came_to
+        self.report.compared = agreed(first.came_to, second.came_to)
         seconds = max(*first.seconds, *second.seconds)
         self._pace = Pace(min(first.seconds[0], second.seconds[0]), first.crossings[0])
         self._task = msgspec.structs.replace(self._task, patience_seconds=max(self._task.patience_seconds, _SLOWER * seconds))

@@ -44,6 +44,32 @@ class Came(msgspec.Struct, frozen=True):
     semantic_digest: str
 
 
+COMPARED = tuple(field for field in Came.__struct_fields__ if field != "path")
+"""What a run that was killed is held against undisturbed ones in, as far as these agree with each other."""
+
+
+def agreed(one: Sequence[Came], other: Sequence[Came]) -> tuple[str, ...]:
+    """Return in what two runs, with their child runs, came to the same; nothing if they do not have the same child runs."""
+    if [came.path for came in one] != [came.path for came in other]:
+        return ()
+    pairs = list(zip(one, other, strict=True))
+    return tuple(field for field in COMPARED if all(getattr(a, field) == getattr(b, field) for a, b in pairs))
+
+
+def differences(came_to: Sequence[Came], expected: Sequence[Came], compared: Sequence[str]) -> Iterator[str]:
+    """Return in what a run and its child runs differ from one that nobody disturbed."""
+    known = {came.path: came for came in came_to}
+    for want in expected:
+        got, name = known.pop(want.path, None), f"child run {want.path}" if want.path else "the run"
+        if got is None:
+            yield f"{name} is missing"
+            continue
+        for field in compared:
+            if getattr(got, field) != getattr(want, field):
+                yield f"{name} has {field} {getattr(got, field)}, undisturbed {getattr(want, field)}"
+    yield from (f"there is a child run {path}, undisturbed there is none" for path in known)
+
+
 class Verdict(msgspec.Struct, frozen=True):
     """What the judge found of a run and of all its child runs."""
 

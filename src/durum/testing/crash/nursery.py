@@ -6,6 +6,7 @@ import os
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -24,13 +25,12 @@ class Nursery:
 
     def __init__(self, harness: Sequence[str]) -> None:
         self._command = ["-m", *harness]
-        path = os.pathsep.join(place for place in sys.path if place)  # what can be imported here can be imported there
         self._process = subprocess.Popen(
-            [sys.executable, *self._command],
+            [sys.executable, "-P", *self._command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": path},
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(_import_path())},
         )
 
     def run(self, task: Task) -> Ended:
@@ -61,3 +61,18 @@ class Nursery:
         for pipe in (self._process.stdout, self._process.stderr):
             if pipe is not None:
                 pipe.close()
+
+
+def _import_path() -> list[str]:
+    """Return where modules are looked for: what can be imported here can be imported there, and what lies in this folder.
+
+    A file of the author's comes after a library that has the same name: in ``durum run`` too the library is loaded first.
+    """
+    standard, ours = str(Path(os.__file__).parent.parent), str(Path(__file__).parent.parent.parent.parent)
+
+    def rank(place: str) -> int:
+        if place == ours or "site-packages" in place or "dist-packages" in place:
+            return 1
+        return 0 if place.startswith(standard) else 2
+
+    return sorted((place for place in (*sys.path, str(Path.cwd())) if place), key=rank)

@@ -82,10 +82,10 @@ def _without_seq(crossing: Crossing) -> tuple[str, str, str]:
 def interruptions(crossings: Sequence[Crossing]) -> list[Kill]:
     """Return where a first process dies so that the next ones have something to make good.
 
-    That is with an effect done and not recorded, and with a file written and not named, each in its turn; else in the middle.
+    That is with an effect done and not recorded, and with a file written and not named, each in its turn; and in the middle.
     """
     found = [number for number, crossing in enumerate(crossings, 1) if not crossing.held and _leaves_something(crossing)]
-    return [Kill(crossing=number) for number in found or [len(crossings) // 2 + 1]]
+    return [Kill(crossing=number) for number in (*found, len(crossings) // 2 + 1)]
 
 
 def _leaves_something(crossing: Crossing) -> bool:

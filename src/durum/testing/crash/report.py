@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -12,8 +12,6 @@ from durum.testing.crash.task import Crossing
 
 if TYPE_CHECKING:
     from durum.core.canonical import JsonObject
-
-Judged = Literal["reference", "replay"]
 
 
 class Boundary(msgspec.Struct, frozen=True):
@@ -30,9 +28,9 @@ class CrashReport(msgspec.Struct):
 
     target: str
     seed: int
-    judged: Judged = "replay"
-    """"reference": undisturbed runs agree with each other, so every run had to come to the same; "replay": they do not, so each
-    run was held against its own record only."""
+    compared: tuple[str, ...] = ()
+    """In what every run had to come to the same as an undisturbed one: what two of these agreed in. Besides, each run was held
+    against its own record and replay."""
     status: str = ""  # in which an undisturbed run ends
     rounds: int = 0
     kills: int = 0

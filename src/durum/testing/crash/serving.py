@@ -13,17 +13,17 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypedDict
 
 import msgspec
 
 import durum.public
 import durum.transports.exec
 import durum.transports.file
-import durum.transports.http_exchange
-import durum.workflow.models  # noqa: F401 - see above
+import durum.transports.http_exchange  # noqa: F401 - they are there to be loaded
 from durum.testing.crash.child import perform
 from durum.testing.crash.task import Ended, Files, Task
+from durum.workflow.authoring import Workflow
 
 if TYPE_CHECKING:
     from durum.testing.crash.harness import Harness
@@ -31,9 +31,16 @@ if TYPE_CHECKING:
 _LOOK_SECONDS = 0.001
 
 
+class _Inputs(TypedDict):
+    """Any inputs: the library that converts them loads most of itself with the first."""
+
+    any: int
+
+
 def serve(harness: Harness) -> None:
     """Fork a process for each task that comes on stdin, one after another, until its end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever gives the tasks
+    Workflow("any", inputs=_Inputs).parse_inputs({"any": 1})
     replies = os.dup(1)
     os.dup2(2, 1)  # what a module prints is no reply
     gc.freeze()  # what is here now stays: no process copies it only to look at it
