@@ -49,13 +49,15 @@ def asking(peer: str, script: str, *arguments: str) -> Iterator[Callable[[Path],
 
 def compared(measure: str, took: Mapping[str, list[Took]], states: int, bounds: Bounds) -> list[Figure]:
     """Return how many times as fast we are as each peer; the bounds are those of the first."""
-    ours = clocks(took[OURS])
+    ways = [name for name in took if name.startswith(OURS)]
+    peers = [name for name in took if name not in ways]
     return [
         Figure(
-            f"{measure}, against {name}",
-            ratio(clocks(theirs), ours),
-            None if place else bounds,
-            note=rates_note({OURS: took[OURS], name: theirs}, states),
+            f"{measure}{way.removeprefix(OURS)}, against {peer}",
+            ratio(clocks(took[peer]), clocks(took[way])),
+            bounds if peer == peers[0] else None,
+            note=rates_note({way: took[way], peer: took[peer]}, states),
         )
-        for place, (name, theirs) in enumerate((name, theirs) for name, theirs in took.items() if name != OURS)
+        for way in ways
+        for peer in peers
     ]

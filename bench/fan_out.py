@@ -2,15 +2,16 @@
 
     python -m bench.fan_out [--quick]
 
-Written as a user writes it (``each=``), and as 1,000 authored steps side by side; whole ``start`` calls, 1 KiB of context.
+Written as a user writes it (``each=``), as it comes (8 at a time) and with 64 at a time, and as 1,000 authored steps side by
+side as they come; whole ``start`` calls, 1 KiB of context. The peers have no limit to how many are under way.
 """
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, TypedDict
 
 import durum
+from bench.against import OURS
 from bench.figures import Figure, ratio, report
 from bench.plans import TEXT
 from bench.rounds import Took, clocks, in_turn, rates_note, timed
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from durum.core.canonical import JsonObject
+
+WIDE = 64
 
 
 class Given(TypedDict):
@@ -74,22 +77,34 @@ def authored(count: int) -> durum.Workflow:
     return flow
 
 
-def run(folder: Path, flow: durum.Workflow, count: int) -> Took:
+def run(folder: Path, flow: durum.Workflow, count: int, config: durum.RunConfig | None = None) -> Took:
     """Start a run in a new store and drive it to its end; return what that took."""
     with durum.open(f"sqlite:///{folder / 'runs.db'}") as store:
         results: list[JsonObject] = []
-        took = timed(lambda: results.append(store.start(flow, {"text": TEXT})))
+        took = timed(lambda: results.append(store.start(flow, {"text": TEXT}, config=config)))
         assert store.context(str(results[0]["run_id"]), "total") == sum(number * number for number in range(count))
     return took
+
+
+def each(count: int) -> dict[str, Callable[[Path], Took]]:
+    """Return how we run for each of so many numbers: as it comes, and with more at a time."""
+    flow, wide = items(count), durum.RunConfig(max_concurrency=WIDE)
+    return {
+        OURS: lambda folder: run(folder, flow, count),
+        f"{OURS}, {WIDE} at a time": lambda folder: run(folder, flow, count, wide),
+    }
 
 
 def measure(*, quick: bool) -> list[Figure]:
     """Return the figures."""
     count, rounds = (30, 1) if quick else (1000, 5)
-    flows = {"each=": items(count), "authored": authored(count)}
-    took = in_turn(rounds, {name: partial(run, flow=flow, count=count) for name, flow in flows.items()})
+    flow, works = authored(count), each(count)
+    took = in_turn(rounds, {**works, "authored": lambda folder: run(folder, flow, count)})
     name = f"fan-out 1 -> {count:,} -> join: speed of each= against as many authored steps"
-    return [Figure(name, ratio(clocks(took["authored"]), clocks(took["each="])), note=rates_note(took, count))]
+    return [
+        Figure(f"{name} ({ours})", ratio(clocks(took["authored"]), clocks(took[ours])), note=rates_note(took, count))
+        for ours in works
+    ]
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ DBOS as it comes, and on a file that was set to WAL for it.
 
 from __future__ import annotations
 
-from bench.against import OURS, asking, compared
-from bench.fan_out import items, run
+from bench.against import asking, compared
+from bench.fan_out import each
 from bench.figures import Figure, at_least, report
 from bench.rounds import in_turn
 
@@ -16,19 +16,11 @@ from bench.rounds import in_turn
 def measure(*, quick: bool) -> list[Figure]:
     """Return the figures."""
     count, rounds = (30, 1) if quick else (1000, 5)
-    flow = items(count)
     with (
         asking("dbos", "dbos_fan_out", str(count), "rollback") as plain,
         asking("dbos", "dbos_fan_out", str(count), "wal") as wal,
     ):
-        took = in_turn(
-            rounds,
-            {
-                OURS: lambda folder: run(folder, flow, count),
-                "DBOS": plain,
-                "DBOS set to WAL": wal,
-            },
-        )
+        took = in_turn(rounds, {**each(count), "DBOS": plain, "DBOS set to WAL": wal})
     return compared(f"fan-out 1 -> {count:,} -> join", took, count, at_least(25, 60))
 
 

@@ -141,6 +141,7 @@ def test_the_report_says_what_a_person_needs(capsys: pytest.CaptureFixture[str])
     report = CrashReport("flow.py", 5, status="completed", faults=[fault] * 25, kept="/tmp/x", kills=1, rounds=30)
     places = {1: Crossing("claim", "before"), 2: Crossing("commit", "after")}
     report.boundaries = [Boundary(0, number, crossing, met=number == 1) for number, crossing in places.items()]
+    report.held = 6
     report.answers.update(happened=2, did_not_happen=1)
     _print(Session(), report)
     said = capsys.readouterr().out
@@ -149,6 +150,6 @@ def test_the_report_says_what_a_person_needs(capsys: pytest.CaptureFixture[str])
     assert said.count("event 7 is gone") == 20
     assert "and 5 more: see --json" in said
     assert "against undisturbed runs (completed): nothing, for these differ" in said
-    assert "1 of 2 met (claim 1); not met: after commit" in said
+    assert "1 of 2 met (claim 1); not met: after commit; 6 more during an effect" in said
     assert "3 unknown effects, of which 2 had happened" in said
     assert "/tmp/x" in said

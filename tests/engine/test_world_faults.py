@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import pytest
 from durum import DurumError, Io, TransportError, Workflow
 from durum.engine import artifacts
 from durum.engine.world_faults import worlds_fault
-from durum.errors import OutOfFilesError, StoreUnavailableError, WorldError
+from durum.errors import NotFoundError, OutOfFilesError, StoreUnavailableError, WorldError
 from durum.stores.memory import MemoryBackend, MemoryStore
 from durum.testing.faulty import Fault, FaultyStore, failing
 from tests.engine.crashes import RUN, opened
@@ -118,6 +119,25 @@ def test_a_step_that_falls_back_does_not_make_it_an_outcome(error: BaseException
         service.answer(RUN, str(gate["gate"]), {"happened": False})
         ran = Ran(service, flow, service.resume(RUN, flow))
     assert (ran.sound().status, ran.context["step"]) == ("completed", "answered")
+
+
+def test_readers_share_what_was_read_and_hear_of_an_outage_each_for_itself() -> None:
+    """One run whose read failed does not stop those beside it."""
+    store = FaultyStore(MemoryStore())
+    heard: list[StoreUnavailableError] = []
+    first = artifacts.ArtifactReader(store)
+    other = first.sibling()
+    first.on_away = heard.append
+    first.remember("a" * 64, b"x")
+    assert other.at_hand("a" * 64) == b"x"
+    store.plan = failing("get", Fault.NOT_DONE, 1, 2)
+    with pytest.raises(NotFoundError):  # the third try went through
+        asyncio.run(other.get("b" * 64))
+    store.plan = failing("get", Fault.NOT_DONE)
+    for reader in (first, other):
+        with pytest.raises(StoreUnavailableError):
+            asyncio.run(reader.get("b" * 64))
+    assert len(heard) == 1
 
 
 def test_a_context_that_cannot_be_read_is_no_failure_of_the_step(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,7 +74,7 @@ def faults_of(journey: Journey, undisturbed: Journey) -> list[str]:
     return faults
 
 
-@pytest.mark.parametrize(("spell", "step"), [(1, 1), (SPELL, 4)])
+@pytest.mark.parametrize(("spell", "step"), [(1, 5), (SPELL, 7), pytest.param(1, 1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("fault", Fault)
 def test_every_call_of_the_store_fails_in_turn(fault: Fault, spell: int, step: int, undisturbed: tuple[Journey, Nth]) -> None:
     """Once, and for longer than an append is tried: the run goes on, or stops with the store's error and is resumed."""
@@ -89,7 +89,7 @@ def test_every_call_of_the_store_fails_in_turn(fault: Fault, spell: int, step: i
         met += bool(journey.errors)
         number += step
     assert number > len(undisturbed[1].calls) * 0.9
-    assert met > 10
+    assert met > 2
 
 
 @pytest.mark.parametrize("spell", [1, SPELL])

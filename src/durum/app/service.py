@@ -181,9 +181,8 @@ class Durum:
 
         def engine(workflow: Workflow | None, watcher: Watcher) -> Engine:
             transports = wiring.transports(workflow)
-            return Engine(
-                self._store, transports, self._clock, self._entropy, watcher, child_codes, mailroom, stop, self._reader
-            )
+            ports = (self._store, transports, self._clock, self._entropy)
+            return Engine(*ports, watcher, child_codes, mailroom=mailroom, stop=stop, reader=self._reader)
 
         worker = Worker(
             self._store,

@@ -180,4 +180,5 @@ def _boundaries(report: CrashReport) -> str:
     parts = ", ".join(f"{kind} {number}" for kind, number in sorted(kinds.items()))
     said = f"{len(met)} of {len(report.boundaries)} met ({parts})"
     missed = [str(boundary.crossing) for boundary in report.boundaries if not boundary.met]
-    return f"{said}; not met: {', '.join(missed[:_SHOWN_KILLS])}" if missed else said
+    said += f"; not met: {', '.join(missed[:_SHOWN_KILLS])}" if missed else ""
+    return said + (f"; {report.held} more during an effect, whose end a kill waits for" if report.held else "")

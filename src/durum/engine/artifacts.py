@@ -19,15 +19,33 @@ _LARGEST_CACHED = 1024 * 1024
 _TRIES = 3
 
 
+class _Cache(OrderedDict[str, bytes]):
+    """What was written or read last, up to so many bytes in all."""
+
+    def __init__(self, capacity_bytes: int) -> None:
+        super().__init__()
+        self._left = capacity_bytes
+
+    def keep(self, artifact_id: str, data: bytes) -> None:
+        """Keep bytes that are not there yet, and drop the oldest for them."""
+        self[artifact_id] = data
+        self._left -= len(data)
+        while self._left < 0:
+            _, dropped = self.popitem(last=False)
+            self._left += len(dropped)
+
+
 class ArtifactReader:
     """Serves artifact bytes from memory where it can; content never changes, so nothing goes stale."""
 
-    def __init__(self, store: ArtifactStore, capacity_bytes: int = CACHE_BYTES) -> None:
+    def __init__(self, store: ArtifactStore, capacity_bytes: int = CACHE_BYTES, cache: _Cache | None = None) -> None:
         self._store = store
-        self._capacity = capacity_bytes
-        self._size = 0
-        self._cache: OrderedDict[str, bytes] = OrderedDict()
+        self._cache = _Cache(capacity_bytes) if cache is None else cache
         self.on_away: Callable[[StoreUnavailableError], None] | None = None
+
+    def sibling(self) -> ArtifactReader:
+        """Return a reader over the same cache for another run, which hears for itself when the store is away."""
+        return ArtifactReader(self._store, cache=self._cache)
 
     def at_hand(self, artifact_id: str) -> bytes | None:
         """Return the bytes of an artifact if they are in memory."""
@@ -63,10 +81,5 @@ class ArtifactReader:
 
     def remember(self, artifact_id: str, data: bytes) -> None:
         """Keep bytes that were just written; they are likely to be read next."""
-        if artifact_id in self._cache or len(data) > _LARGEST_CACHED:
-            return
-        self._cache[artifact_id] = data
-        self._size += len(data)
-        while self._size > self._capacity:
-            _, dropped = self._cache.popitem(last=False)
-            self._size -= len(dropped)
+        if artifact_id not in self._cache and len(data) <= _LARGEST_CACHED:
+            self._cache.keep(artifact_id, data)

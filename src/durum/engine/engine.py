@@ -85,7 +85,7 @@ def _ignore(state_id: str, message: str) -> None:
 class Engine:
     """Drives runs of one store."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - its ports, and what the engines of one process share
         self,
         store: Store,
         transports: TransportRegistry,
@@ -93,6 +93,7 @@ class Engine:
         entropy: Entropy,
         watcher: Watcher | None = None,
         child_codes: ChildCodes | None = None,
+        *,
         mailroom: Mailroom | None = None,
         stop: Stop | None = None,
         reader: ArtifactReader | None = None,
@@ -105,7 +106,7 @@ class Engine:
         self._child_codes = child_codes
         self._mailroom = mailroom or Mailroom(store)
         self._stop = stop or Stop()
-        self._reader = reader or ArtifactReader(store)  # whoever drives many runs shares one
+        self._reader = ArtifactReader(store) if reader is None else reader.sibling()  # many runs share one cache
         self._snapshots = Snapshots(self._reader)
 
     async def start(self, run: StartRun, on_started: Callable[[], None] | None = None, *, detach: bool = False) -> RunState:

@@ -104,7 +104,7 @@ class Ownership:
 
     def is_certain(self, run_id: str, epoch: int) -> bool:
         """Tell whether nobody can have taken a run of ours over, nor can for a while, without a look at the store."""
-        owned_in, gaps = self._known.get(run_id, (0, 0))
+        owned_in, gaps = self._known.get(run_id, (None, 0))
         return owned_in == epoch and self._lock is not None and self._lock.held_since(gaps)
 
     def renew(self, connection: sqlite3.Connection, run_id: str, epoch: int) -> None:

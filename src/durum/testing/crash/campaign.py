@@ -215,6 +215,7 @@ class _Campaign:
     def kill_everywhere(self, watch: Watch | None) -> None:
         """Live a run for each boundary that an undisturbed run crosses, and for each that only an interrupted one comes to."""
         known = list(self._pace.crossings)
+        self.report.held = sum(crossing.held for crossing in known)
         plans = list(each_of(known))
         for interruption in interruptions(known):
             probe = self._live(in_order((interruption,)), "interrupted")

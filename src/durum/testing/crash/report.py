@@ -39,6 +39,7 @@ class CrashReport(msgspec.Struct):
     answers: Counter[str] = msgspec.field(default_factory=Counter)
     """Of gates that asked for an unknown effect: ``happened`` and ``did_not_happen``."""
     boundaries: list[Boundary] = []
+    held: int = 0  # boundaries of an undisturbed run that were not tried: an effect was under way, so a kill would have waited
     faults: list[Fault] = []
     kept: str | None = None  # the folder with a folder for each round that was kept
     seconds: float = 0.0
