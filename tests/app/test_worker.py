@@ -162,6 +162,23 @@ def test_of_several_workers_each_run_is_driven_by_one(tmp_path: Path) -> None:
         service.close()
 
 
+def test_what_somebody_else_drove_since_the_last_look_is_not_touched() -> None:
+    """A run that was due then may wait for a word by now: its epoch tells."""
+    backend = MemoryBackend()
+    first, second = run_id(0), run_id(1)
+    flow = Workflow("flow")
+
+    @flow.step
+    async def drives_the_other() -> None:
+        other = MemoryStore(backend)
+        await other.release(second, (await other.claim(second)).epoch)
+
+    handed_in(opened(backend), flow, 2)
+    told = worked(opened(backend), [flow], concurrency=1)
+    assert said(told) == [("claimed", first, ""), ("over", first, "completed")]
+    assert backend.runs[second].head.epoch == 2
+
+
 def test_a_run_nobody_named_the_code_of_is_left_alone() -> None:
     """It is said once a workflow, and nothing is claimed; another worker may have the code."""
     backend = MemoryBackend()

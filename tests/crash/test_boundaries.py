@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 from durum.testing.crash import CrashReport, crash_test
 from durum.testing.crash.boundaries import FILE_CALLS, WRITING
 from durum.testing.crash.judge import COMPARED
-from tests.crash.failpoints import failpoints, hidden
+from tests.crash.failpoints import Failpoint, failpoints, hidden
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,16 +25,24 @@ ELSEWHERE = {
 }
 
 
+class Outcome(NamedTuple):
+    """The failpoints of the source, and what came of a kill at each boundary."""
+
+    points: list[Failpoint]
+    report: CrashReport
+
+
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> CrashReport:
-    """Give what came of a kill at each boundary."""
+def tested(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """Give what came of it; the source is read when it is loaded, for somebody may be at work on it."""
     desk: Path = tmp_path_factory.mktemp("desk")
-    return crash_test(TARGET, every_boundary=True, scratch=desk, jobs=2, harness=HARNESS)
+    return Outcome(failpoints(), crash_test(TARGET, every_boundary=True, scratch=desk, jobs=2, harness=HARNESS))
 
 
 @pytest.mark.slow
-def test_killed_at_every_boundary_a_run_ends_as_if_nothing_had_happened(report: CrashReport) -> None:
+def test_killed_at_every_boundary_a_run_ends_as_if_nothing_had_happened(tested: Outcome) -> None:
     """Before and after every commit, call, effect and file: nothing is lost, each effect done once, the outcome the same."""
+    report = tested.report
     assert report.faults == []
     assert report.compared == COMPARED
     assert [str(boundary.crossing) for boundary in report.boundaries if not boundary.met] == []
@@ -43,12 +51,12 @@ def test_killed_at_every_boundary_a_run_ends_as_if_nothing_had_happened(report: 
 
 
 @pytest.mark.slow
-def test_no_failpoint_of_the_source_is_left_out(report: CrashReport) -> None:
+def test_no_failpoint_of_the_source_is_left_out(tested: Outcome) -> None:
     """Whoever adds a commit, an effect or a file to the engine, the application or the store finds it missing here."""
-    crossed = {(boundary.crossing.site, boundary.crossing.when) for boundary in report.boundaries}
+    crossed = {(boundary.crossing.site, boundary.crossing.when) for boundary in tested.report.boundaries}
     missing = [
         f"{point} ({when})"
-        for point in failpoints()
+        for point in tested.points
         if f"{point.module} {point.called}" not in ELSEWHERE
         for when in ("before", "after")
         if not any(point.is_at(site) and side == when for site, side in crossed)

@@ -73,10 +73,12 @@ class WorkerProcess:
             self._world.tell(said)
 
     def _lost_to_itself(self, store: SimulatedStore, report: Report) -> bool:
-        """Tell whether nobody else became the owner of the run that a worker gives for lost."""
-        moved = re.match(r"run (\S+) moved on", report.message)
-        claims = [claim for claim in self._world.record.claims if moved is not None and claim.run_id == moved[1]]
-        return not claims or claims[-1].worker == store.worker
+        """Tell whether nobody else became the owner of the run after the epoch in which a worker gives it for lost."""
+        moved = re.match(r"run (\S+) moved on: expected head \d+ in epoch (\d+)", report.message)
+        if moved is None:
+            return True
+        later = [claim for claim in self._world.record.claims if claim.run_id == moved[1] and claim.epoch > int(moved[2])]
+        return all(claim.worker == store.worker for claim in later)
 
 
 class PersonProcess:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _TOLD = {ev.GateAnswered: "answer", ev.ChildCompleted: "child", ev.CancelRequested: "cancel", ev.RunPaused: "pause"}
 QUARANTINE = "durum"
 UNDO = ".undone."
+WITNESS = "branches.second_part.main"
 
 
 class Meaning(msgspec.Struct, frozen=True):
@@ -48,6 +49,12 @@ class Log(NamedTuple):
     run_id: str
     envelopes: Sequence[ev.Envelope]
     times: dict[int, float]  # seq -> when it became durable
+
+    @property
+    def op_id(self) -> str:
+        """The workflow's name."""
+        started = self.envelopes[0].event
+        return str(started.op_id) if isinstance(started, ev.RunStarted) else ""
 
 
 def meaning(world: World, run_id: str) -> Meaning:
@@ -152,14 +159,25 @@ def _epochs(log: Log) -> Iterator[str]:
 
 
 def _facts(log: Log) -> Iterator[str]:
-    """What binds for every attempt is bound once."""
+    """What was answered is not asked again, in no attempt; only the clock is, for each."""
     bound: set[str] = set()
     for envelope in log.envelopes:
         event = envelope.event
-        if isinstance(event, ev.FactRecorded) and event.scope == "run":
+        if isinstance(event, ev.FactRecorded) and event.outcome == "success" and event.namespace != "clock":
             if event.key in bound:
                 yield f"the fact {event.key} is bound again by event {envelope.seq}"
             bound.add(event.key)
+
+
+def _witness(log: Log) -> Iterator[str]:
+    """What the outside is told of chance is on record before."""
+    drawn = [
+        log.times[envelope.seq]
+        for envelope in log.envelopes
+        if isinstance(envelope.event, ev.FactRecorded) and envelope.event.namespace == "random" and envelope.state_id == WITNESS
+    ]
+    if WITNESS.startswith(log.op_id) and any(at < min(drawn, default=at + 1) for at in log.world.record.witnessed):
+        yield "the outside was told what was drawn before that was durable"
 
 
 def _retries(log: Log) -> Iterator[str]:
@@ -248,4 +266,4 @@ def _replayed(found: Examined, reader: ArtifactReader) -> ReplayResult:
     return results[0]
 
 
-_RULES = (_epochs, _facts, _retries, _effects, _told, _undo, _verified)
+_RULES = (_epochs, _facts, _witness, _retries, _effects, _told, _undo, _verified)

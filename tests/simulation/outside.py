@@ -41,6 +41,8 @@ class Outside:
                 raise TransportError("nobody answers", code="http_connect", retryable=True)
             answer.set_exception(TransportError("the answer was lost", code="http_timeout", retryable=True))
             answer.exception()
+        if "saw" in request:
+            world.record.witnessed.append(world.now)
         sender = current_process.get()
         world.loop.call_later(world.delay(), self._arrive, request, call.effect_key, answer, sender, context=world.context)
         result = await answer

@@ -56,6 +56,7 @@ class Record(msgspec.Struct):
     commits: list[Committed] = []
     acknowledged: list[Acknowledged] = []
     journal: list[Performed] = []
+    witnessed: list[float] = []  # when the outside was told what a step of ``branches`` drew
     sent: dict[str, tuple[str, str]] = {}  # message id -> run and kind, of what an inbox accepted
     offsets: list[tuple[float, int]] = msgspec.field(default_factory=lambda: [(0.0, 0)])  # of the wall clock, and since when
     faults: list[str] = []  # what must not happen in any process

@@ -8,7 +8,6 @@ import io
 import os
 import re
 import sqlite3
-import threading
 import weakref
 from hashlib import sha256
 from typing import TYPE_CHECKING, TypeVar
@@ -22,6 +21,7 @@ from durum.ports import Artifact, DueRun, Head, Message, StoredEvent, StoredFile
 from durum.stores.artifact_files import INLINE_BYTES, Arrival, ArtifactFiles
 from durum.stores.checked_chunks import checked_chunks
 from durum.stores.commit_group import CommitGroup
+from durum.stores.lending import Lending
 from durum.stores.outage import is_of_the_disk, moved, place_of, unavailable
 from durum.stores.ownership import Ownership
 from durum.stores.sqlite_file import Durability, open_database, reopen_database, write_through
@@ -62,8 +62,7 @@ class SqliteStore:
         self._files = ArtifactFiles(path.with_name(path.name + ".artifacts"))
         self._ownership = Ownership(path.with_name(path.name + ".workers"), lease_seconds)
         self._numbers: dict[str, int] = {}  # run id -> run_no
-        self._mutex = threading.RLock()
-        self._group = CommitGroup(self._writing, self._mutex)
+        self._begin_lending()
         _handles.add(self)
 
     @property
@@ -78,20 +77,14 @@ class SqliteStore:
             _inherited.append(self._connection)
             self._connection = None
         self._ownership.forget()
-        self._mutex = threading.RLock()
-        self._group = CommitGroup(self._writing, self._mutex)
+        self._begin_lending()
 
     # --- transactions -----------------------------------------------------------------------------------------------
 
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        with self._mutex:
-            try:
-                yield self._connection or self._reopened()
-            except (sqlite3.OperationalError, OSError) as error:
-                raise unavailable(self._path, error) from error
-            except sqlite3.DatabaseError as error:
-                raise CorruptionError(f"store {self._path}", str(error)) from error
+    def _begin_lending(self) -> None:
+        self._reading = Lending(self._path, lambda: self._connection or self._reopened())
+        self._mutex = self._reading.mutex
+        self._group = CommitGroup(self._writing, self._mutex)
 
     def _reopened(self) -> sqlite3.Connection:
         connection = reopen_database(self._path, durability=self._durability, in_doubt=self._in_doubt)
@@ -106,7 +99,7 @@ class SqliteStore:
     @contextlib.contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         """Run a transaction. After a failure whose outcome is in doubt the handle is closed, so that the next use re-reads."""
-        with self._reading() as connection:
+        with self._reading as connection:
             if self._found:
                 write_through(connection)
                 self._found = False
@@ -171,7 +164,7 @@ class SqliteStore:
 
     async def due(self, now_ms: int) -> list[DueRun]:
         """Return the runs that want to be driven and that nobody drives; see ``EventStore.due``."""
-        with self._reading() as connection:
+        with self._reading as connection:
             return self._ownership.due(connection, now_ms)
 
     async def is_alive(self, worker: str) -> bool:
@@ -222,7 +215,7 @@ class SqliteStore:
 
     async def head(self, run_id: str) -> Head | None:
         """Return the head of a run, None if the run is unknown."""
-        with self._reading() as connection:
+        with self._reading as connection:
             row = connection.execute(_SQL["find_run"], (run_id,)).fetchone()
         if row is None:
             return None
@@ -230,12 +223,12 @@ class SqliteStore:
 
     async def heads(self) -> list[Head]:
         """Return the head of every run that has events, newest run first."""
-        with self._reading() as connection:
+        with self._reading as connection:
             return [Head(*row) for row in connection.execute(_SQL["all_runs"])]
 
     async def read_range(self, run_id: str, from_seq: int = 1, to_seq: int | None = None) -> list[StoredEvent]:
         """Return events ``from_seq`` to ``to_seq``, both included."""
-        with self._reading() as connection:
+        with self._reading as connection:
             row = connection.execute(_SQL["find_run"], (run_id,)).fetchone()
             if row is None:
                 return []
@@ -264,13 +257,13 @@ class SqliteStore:
 
     async def inbox(self, run_id: str) -> list[Message]:
         """Return the run's unconsumed messages, oldest first."""
-        with self._reading() as connection:
+        with self._reading as connection:
             rows = connection.execute(_SQL["read_inbox"], (self._run_no(connection, run_id),))
             return [Message(run_id, *row) for row in rows]
 
     async def addressed(self) -> list[str]:
         """Return the ids of the runs with unconsumed messages."""
-        with self._reading() as connection:
+        with self._reading as connection:
             return [run_id for (run_id,) in connection.execute(_SQL["addressed_runs"])]
 
     # --- artifacts --------------------------------------------------------------------------------------------------
@@ -368,7 +361,7 @@ class SqliteStore:
     def _find_artifact(self, artifact_id: str) -> tuple[bytes | None, int] | None:
         if not _DIGEST.fullmatch(artifact_id):
             return None
-        with self._reading() as connection:
+        with self._reading as connection:
             rows = connection.execute(_SQL["get_artifact"], (bytes.fromhex(artifact_id),))
             row: tuple[bytes | None, int] | None = rows.fetchone()
         return row

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
+from msgspec.structs import asdict
 
 from durum.app.blocking import wait
 from durum.app.service import Durum
@@ -52,21 +53,22 @@ def agreed(one: Sequence[Came], other: Sequence[Came]) -> tuple[str, ...]:
     """Return in what two runs, with their child runs, came to the same; nothing if they do not have the same child runs."""
     if [came.path for came in one] != [came.path for came in other]:
         return ()
-    pairs = list(zip(one, other, strict=True))
-    return tuple(field for field in COMPARED if all(getattr(a, field) == getattr(b, field) for a, b in pairs))
+    pairs = [(asdict(a), asdict(b)) for a, b in zip(one, other, strict=True)]
+    return tuple(field for field in COMPARED if all(a[field] == b[field] for a, b in pairs))
 
 
 def differences(came_to: Sequence[Came], expected: Sequence[Came], compared: Sequence[str]) -> Iterator[str]:
     """Return in what a run and its child runs differ from one that nobody disturbed."""
-    known = {came.path: came for came in came_to}
-    for want in expected:
-        got, name = known.pop(want.path, None), f"child run {want.path}" if want.path else "the run"
+    known = {came.path: asdict(came) for came in came_to}
+    for want in map(asdict, expected):
+        path = want["path"]
+        got, name = known.pop(path, None), f"child run {path}" if path else "the run"
         if got is None:
             yield f"{name} is missing"
             continue
         for field in compared:
-            if getattr(got, field) != getattr(want, field):
-                yield f"{name} has {field} {getattr(got, field)}, undisturbed {getattr(want, field)}"
+            if got[field] != want[field]:
+                yield f"{name} has {field} {got[field]}, undisturbed {want[field]}"
     yield from (f"there is a child run {path}, undisturbed there is none" for path in known)
 
 
