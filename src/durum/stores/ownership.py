@@ -53,7 +53,7 @@ class Ownership:
         """Give the lock up."""
         if self._lock is not None:
             self._lock.release()
-            self._lock = None
+        self._lock, self._unheld, self._known = None, {}, {}
 
     def is_alive(self, worker: str) -> bool:
         """Tell whether a worker lives and is not to be taken for hung; whoever can ask is neither."""
