@@ -34,6 +34,11 @@ def wait(work: Coroutine[Any, Any, T]) -> T:
         asyncio.get_running_loop()
     except RuntimeError:
         return _run(work)
+    return _run_elsewhere(work)
+
+
+def _run_elsewhere(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine in a thread of its own, for this one is inside a running loop."""
     done: Future[T] = Future()
     under_way: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = []
 

@@ -12,9 +12,7 @@ class OutOfFilesError(WorldError):
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
-        super().__init__(
-            f"this process can open no more files ({reason}); raise its limit (ulimit -n) or run less at once"
-        )
+        super().__init__(f"this process can open no more files ({reason}); raise its limit (ulimit -n) or run less at once")
 
 
 class StorageError(WorldError):
