@@ -7,7 +7,7 @@ hash before the first event is ``SHA-256("durum-log/1\\n" + run id)``.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import msgspec
 
@@ -130,28 +130,39 @@ _OWN_KINDS = frozenset({ev.StateEntered, ev.StateCompleted})
 """Kinds whose every field the engine makes and checks itself, so that they read back as they are."""
 
 
-def as_read_back(  # noqa: PLR0913 - one argument a stored field
-    run_id: str,
-    event: ev.Event,
-    stored: StoredEvent,
-    prev_hash: bytes,
-    *,
-    ts_millis: int,
-    epoch: int,
-    writer: str,
-    state_id: str | None,
-    attempt: int | None,
-) -> ev.Envelope:
-    """Return what ``decode`` gives for an event that was just encoded; what cannot be read back must not be written.
+class Place(NamedTuple):
+    """Where an event stands, and who writes it there."""
+
+    run_id: str
+    seq: int
+    ts_millis: int
+    state_id: str | None
+    attempt: int | None
+    epoch: int
+    writer: str
+
+
+def record(event: ev.Event, place: Place, prev_hash: bytes) -> tuple[StoredEvent, ev.Envelope]:
+    """Return an event as a store keeps it, and as it reads back; what cannot be read back must not be written.
 
     Raises:
         CorruptionError: it cannot.
     """
-    if type(event) not in _OWN_KINDS:
-        return decode(run_id, stored, prev_hash)
-    return ev.Envelope(
-        run_id, stored.seq, ts_millis, event, state_id, attempt, epoch, writer, prev_hash.hex(), stored.hash.hex()
+    run_id, seq, now_ms, state_id, attempt, epoch, writer = place
+    stored = encode(
+        event,
+        seq=seq,
+        ts_millis=now_ms,
+        epoch=epoch,
+        writer=writer,
+        prev_hash=prev_hash,
+        state_id=state_id,
+        attempt=attempt,
     )
+    if type(event) not in _OWN_KINDS:
+        return stored, decode(run_id, stored, prev_hash)
+    hashes = prev_hash.hex(), stored.hash.hex()
+    return stored, ev.Envelope(run_id, seq, now_ms, event, state_id, attempt, epoch, writer, *hashes)
 
 
 def decode(run_id: str, stored: StoredEvent, prev_hash: bytes) -> ev.Envelope:

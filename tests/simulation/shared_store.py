@@ -113,7 +113,8 @@ class SimulatedStore(MemoryStore):
         """See ``EventStore.release``."""
         self._unheld[run_id] = epoch
         await self._call(f"release {run_id[-4:]} of epoch {epoch}", lambda: self.give_up(run_id, epoch, wake_ms))
-        self._unheld.pop(run_id, None)
+        if self._unheld.get(run_id) == epoch:  # it may have been claimed again since
+            del self._unheld[run_id]
 
     async def give_up(self, run_id: str, epoch: int, wake_ms: int | None) -> None:
         """Give a run up, durably."""

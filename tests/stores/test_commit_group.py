@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sqlite3
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -26,12 +25,11 @@ class Disk:
         self.commits = 0
         self.fails: Callable[[], None] = lambda: None
 
-    @contextlib.contextmanager
-    def transact(self) -> Iterator[sqlite3.Connection]:
+    def transact(self, job: Callable[[sqlite3.Connection], Any]) -> Any:
         """Run one transaction."""
         self.connection.execute("BEGIN IMMEDIATE")
         try:
-            yield self.connection
+            result = job(self.connection)
             self.fails()
         except sqlite3.DatabaseError as error:
             self.connection.execute("ROLLBACK")
@@ -41,6 +39,7 @@ class Disk:
             raise
         self.connection.execute("COMMIT")
         self.commits += 1
+        return result
 
     def words(self) -> list[str]:
         """Return what is durable."""
@@ -167,10 +166,9 @@ def test_loops_in_two_threads_do_not_wait_for_each_other(disk: Disk) -> None:
     disk.connection.execute("CREATE TABLE kept (word TEXT NOT NULL)")
     mutex = threading.RLock()
 
-    @contextlib.contextmanager
-    def locked() -> Iterator[sqlite3.Connection]:
-        with mutex, disk.transact() as connection:
-            yield connection
+    def locked(job: Callable[[sqlite3.Connection], Any]) -> Any:
+        with mutex:
+            return disk.transact(job)
 
     group = CommitGroup(locked, mutex)
 

@@ -10,6 +10,8 @@ from durum.core.config import RetryPolicy
 from durum.core.events import RunStatus, SkipReason
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from durum.core.run_state import RunState
 
 
@@ -62,6 +64,8 @@ def decide(state: RunState, now_ms: int) -> list[Command]:
         return []
     if state.cancelling is not None:
         return [] if state.open else [CompleteRun(RunStatus.CANCELLED)]
+    if not (state.doomed or state.undecided or state.waiting or state.paused or state.config.skip_tags):
+        return _first(state) or ([] if state.open else [_rest(state)])
     commands: list[Command] = [
         SkipState(position, reason, cause)
         for position, (reason, cause) in sorted(state.doomed.items())
@@ -79,6 +83,14 @@ def decide(state: RunState, now_ms: int) -> list[Command]:
     return _entries(state, now_ms) or ([] if state.open else [_rest(state)])
 
 
+def _first(state: RunState, positions: Sequence[int] | None = None) -> list[Command]:
+    """Return the entries there is room for, of what is ready unless told otherwise."""
+    room = max(0, state.config.max_concurrency - len(state.open))
+    states = state.states
+    ready = state.ready if positions is None else positions
+    return [EnterState(position, states[position].attempt + 1) for position in ready[:room]]
+
+
 def _entries(state: RunState, now_ms: int) -> list[Command]:
     """Return the entries there is room for; before any of them, the skips of tagged states, for these make others ready."""
     ready: list[int] = [position for position in state.ready if position not in state.doomed] if state.doomed else state.ready
@@ -90,9 +102,7 @@ def _entries(state: RunState, now_ms: int) -> list[Command]:
             return [SkipState(position, SkipReason.TAG, None) for position in skips]
     due = [position for position in state.waiting if (state.states[position].due_ms or 0) <= now_ms]
     due = [position for position in due if position not in state.doomed]
-    room = max(0, state.config.max_concurrency - len(state.open))
-    entered = sorted((*ready, *due), key=state.plan.precedence) if due else ready
-    return [EnterState(position, state.states[position].attempt + 1) for position in entered[:room]]
+    return _first(state, sorted((*ready, *due), key=state.plan.precedence) if due else ready)
 
 
 def _rest(state: RunState) -> Command:

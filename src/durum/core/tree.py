@@ -167,14 +167,16 @@ class Tree(msgspec.Struct, frozen=True, gc=False):
         levels: list[tuple[Node, ...]] = []
         for level, nodes in enumerate(self.levels):
             at = bisect_left(nodes, key, key=_last_key) if len(nodes) > 1 else 0
-            old = nodes[at]
-            place = bisect_left(old.items, key, key=_key)
-            made = _make_node((*old.items[:place], item, *old.items[place + 1 :]), keyed=True, level=level)
+            items = nodes[at].items
+            place = bisect_left(items, key, key=_key) if len(items) > 1 else 0
+            made = _make_node((*items[:place], item, *items[place + 1 :]), keyed=True, level=level)
             fresh.append(made)
+            if len(nodes) == 1:
+                return Tree(True, (*levels, (made,)))  # noqa: FBT003 - keyed
             levels.append((*nodes[:at], made, *nodes[at + 1 :]))
-            key = old.last_key
-            item = _parent_item(made, keyed=True, level=level + 1) if len(nodes) > 1 else item
-        return Tree(keyed=True, levels=tuple(levels))
+            key = items[-1].key
+            item = _parent_item(made, keyed=True, level=level + 1)
+        return None
 
     def extend(self, items: Sequence[Item], fresh: list[Node]) -> Tree:
         """Return the list with items added at its end; nodes made on the way are added to ``fresh``."""

@@ -54,8 +54,10 @@ class Driver:
         try:
             await self._read_mail()
             while True:
-                await self._let_others_run()
-                self._children.tend(self._mail)
+                if self._loop.time() - self._rested > _REST_SECONDS:
+                    await self._let_others_run()
+                if self._state.children:
+                    self._children.tend(self._mail)
                 started, rest = await self._advance()
                 if rest and not self._children.under_way:
                     if not await self._is_told_more():
@@ -72,10 +74,8 @@ class Driver:
 
     async def _let_others_run(self) -> None:
         """Give messages a chance from time to time: plain steps one after another never wait for anything."""
-        now = self._loop.time()
-        if now - self._rested > _REST_SECONDS:
-            self._rested = now
-            await asyncio.sleep(0)
+        self._rested = self._loop.time()
+        await asyncio.sleep(0)
 
     async def _begin(self, started: list[Begun]) -> bool:
         """Execute attempts and return whether one is over: a task for each that may suspend, the others where we stand."""
@@ -149,10 +149,13 @@ class Driver:
                 commands = self._allowed(commands)
             before = len(begun)
             for command in commands:
-                parked = isinstance(command, d.ParkRun)
-                if isinstance(command, d.EnterState) and self._state.doomed:
-                    break  # the entry before it failed: what follows from that is decided first
-                await self._perform(command, begun)
+                if isinstance(command, d.EnterState):
+                    if self._state.doomed:
+                        break  # the entry before it failed: what follows from that is decided first
+                    await self._enter(command, begun)
+                else:
+                    parked = isinstance(command, d.ParkRun)
+                    await self._perform(command)
             if len(begun) - before == len(commands) or all(isinstance(command, d.WaitUntil) for command in commands):
                 break  # whatever may begin has begun
         await self._recorder.commit()
@@ -166,15 +169,13 @@ class Driver:
             commands = [command for command in commands if not isinstance(command, d.CompleteRun)]
         return commands
 
-    async def _perform(self, command: d.Command, begun: list[Begun]) -> None:
+    async def _perform(self, command: d.Command) -> None:
         match command:
-            case d.EnterState():
-                await self._enter(command, begun)
             case d.CompleteRun():
                 await self._complete(command)
             case d.SkipState() | d.ScheduleRetry():
                 self._note(command)
-            case d.WaitUntil() | d.ParkRun():
+            case d.EnterState() | d.WaitUntil() | d.ParkRun():
                 pass
 
     def _note(self, command: d.SkipState | d.ScheduleRetry) -> None:

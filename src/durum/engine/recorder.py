@@ -7,7 +7,7 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, NamedTuple
 
-from durum.codec import as_read_back, encode
+from durum.codec import Place, record
 from durum.core.canonical import digest_bytes
 from durum.core.fold import NOTHING_ATTACHED, Attached, fold
 from durum.errors import ConcurrencyError, ConfigError, DurumError, StoreUnavailableError
@@ -65,7 +65,7 @@ class Recorder:
         self._consumed: list[str] = []
         self._read: set[str] = set()  # messages
         self._known: dict[str, None] = {}
-        self._lock = asyncio.Lock()
+        self._under_way: asyncio.Future[None] | None = None  # a commit; an asyncio.Lock costs as much as a state may
         self._listener = listener
         self._broken: BaseException | None = None
         self.state = state
@@ -96,34 +96,15 @@ class Recorder:
     ) -> Envelope:
         """Chain and fold an event; it is not durable, and must not be acted upon outside, before ``commit``."""
         self._check()
-        seq, epoch, writer, before, now_ms = self._seq + 1, self._head.epoch, self._writer, self._hash, self._clock.now_ms()
-        stored = encode(
-            event,
-            seq=seq,
-            ts_millis=now_ms,
-            epoch=epoch,
-            writer=writer,
-            prev_hash=before,
-            state_id=state_id,
-            attempt=attempt,
-        )
+        head = self._head
+        place = Place(head.run_id, self._seq + 1, self._clock.now_ms(), state_id, attempt, head.epoch, self._writer)
+        stored, envelope = record(event, place, self._hash)
         if len(stored.body) > INLINE_EVENT_BYTES:
             raise ConfigError(
                 f"a {event.kind} event of {len(stored.body)} bytes is over {INLINE_EVENT_BYTES}; use shorter keys and names"
             )
-        envelope = as_read_back(
-            self._head.run_id,
-            event,
-            stored,
-            before,
-            ts_millis=now_ms,
-            epoch=epoch,
-            writer=writer,
-            state_id=state_id,
-            attempt=attempt,
-        )
         fold(self.state, (envelope,), attached)
-        self._seq = seq
+        self._seq = place.seq
         self._hash = stored.hash
         self._staged.append(stored)
         self._envelopes.append(envelope)
@@ -138,34 +119,47 @@ class Recorder:
         """
         self._check()
         upto = self._seq
-        async with self._lock:
+        while self._under_way is not None:
+            await asyncio.shield(self._under_way)
             self._check()
-            if self._durable_seq >= upto:
-                return
-            staged, envelopes, artifacts = self._staged, self._envelopes, list(self._artifacts.values())
-            consumed = self._consumed
-            self._staged, self._envelopes, self._artifacts, self._consumed = [], [], {}, []
+        if self._durable_seq < upto:
+            self._under_way = asyncio.get_running_loop().create_future()
             try:
-                cancelled = await self._see_through(_Batch(staged, artifacts, consumed))
-            except BaseException as error:
-                self._broken = error
-                raise
-            self._durable_seq = staged[-1].seq
-            for artifact in artifacts:
-                self._known[artifact.id] = None
-            while len(self._known) > _KNOWN_IDS:
-                del self._known[next(iter(self._known))]
-        self._tell(envelopes)
+                await self._write()
+            finally:
+                self._under_way.set_result(None)
+                self._under_way = None
+
+    async def _write(self) -> None:
+        """Make everything staged durable, and tell of it."""
+        staged, envelopes, artifacts = self._staged, self._envelopes, list(self._artifacts.values())
+        batch = _Batch(staged, artifacts, self._consumed)
+        self._staged, self._envelopes, self._artifacts, self._consumed = [], [], {}, []
+        cancelled = False
+        try:
+            try:
+                await self._append(batch)
+            except asyncio.CancelledError:
+                cancelled = True
+                await self._see_through(batch)
+        except BaseException as error:
+            self._broken = error
+            raise
+        self._durable_seq = staged[-1].seq
+        for artifact in artifacts:
+            self._known[artifact.id] = None
+        while len(self._known) > _KNOWN_IDS:
+            del self._known[next(iter(self._known))]
+        if self._listener is not None:
+            self._tell(envelopes, self._listener)
         if cancelled:
             raise asyncio.CancelledError
 
-    def _tell(self, envelopes: list[Envelope]) -> None:
+    def _tell(self, envelopes: list[Envelope], listener: Callable[[Envelope], None]) -> None:
         """Hand durable events to whoever watches; a watcher that fails is dropped, for it must not become a step's failure."""
-        if self._listener is None:
-            return
         for envelope in envelopes:
             try:
-                self._listener(envelope)
+                listener(envelope)
             except Exception:  # noqa: BLE001 - a watcher is anyone's code
                 self._listener = None
                 _log.warning("the run's watcher failed and is told nothing more", exc_info=True)
@@ -188,18 +182,13 @@ class Recorder:
         if self._broken is not None:
             raise self._broken
 
-    async def _see_through(self, batch: _Batch) -> bool:
-        """Append even if the task that waits is cancelled, and return whether it was: later events are chained to these."""
-        try:
-            await self._append(batch)
-        except asyncio.CancelledError:
-            again = asyncio.create_task(self._append(batch))
-            while not again.done():
-                with contextlib.suppress(asyncio.CancelledError):
-                    await asyncio.shield(again)
-            again.result()
-            return True
-        return False
+    async def _see_through(self, batch: _Batch) -> None:
+        """Append although the task that waits was cancelled, and is again perhaps: later events are chained to these."""
+        again = asyncio.create_task(self._append(batch))
+        while not again.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.shield(again)
+        again.result()
 
     async def _append(self, batch: _Batch) -> None:
         """Append once, whatever becomes of the acknowledgement: after a doubt the head tells whether the bytes are there."""

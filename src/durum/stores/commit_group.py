@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from sqlite3 import Connection
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
 from durum.errors import CorruptionError, DurumError
 
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
 T = TypeVar("T")
-Transact = Callable[[], AbstractContextManager[Connection]]
+Transact = Callable[[Callable[[Connection], Any]], Any]
+"""Runs a job in a transaction and returns what it returned."""
 
 
 class _Write(NamedTuple):
@@ -40,8 +43,7 @@ class CommitGroup:
         """
         if alone:
             with self._mutex:
-                with self._transact() as connection:
-                    result = job(connection)
+                result: T = self._transact(job)
                 if after is not None:
                     after()
             return result
@@ -77,10 +79,13 @@ class CommitGroup:
     def _commit(self, writes: list[_Write]) -> list[Any]:
         """Return what each job returned or was refused with, once all of it is durable."""
         results: list[Any] = []
-        with self._transact() as connection:
+
+        def run_all(connection: Connection) -> None:
             for write in writes:
                 try:
                     results.append(write.job(connection))
                 except DurumError as error:
                     results.append(error)
+
+        self._transact(run_all)
         return results

@@ -84,7 +84,7 @@ class SqliteStore:
     def _begin_lending(self) -> None:
         self._reading = Lending(self._path, lambda: self._connection or self._reopened())
         self._mutex = self._reading.mutex
-        self._group = CommitGroup(self._writing, self._mutex)
+        self._group = CommitGroup(self._transact, self._mutex)
 
     def _reopened(self) -> sqlite3.Connection:
         connection = reopen_database(self._path, durability=self._durability, in_doubt=self._in_doubt)
@@ -96,16 +96,15 @@ class SqliteStore:
         with contextlib.suppress(sqlite3.Error):
             connection.close()  # rolls back what was not committed
 
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """Run a transaction. After a failure whose outcome is in doubt the handle is closed, so that the next use re-reads."""
+    def _transact(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a job in a transaction. After a failure whose outcome is in doubt the handle is closed: the next use re-reads."""
         with self._reading as connection:
             if self._found:
                 write_through(connection)
                 self._found = False
             connection.execute("BEGIN IMMEDIATE")
             try:
-                yield connection
+                result = job(connection)
                 connection.execute("COMMIT")
             except sqlite3.Error as error:
                 self._in_doubt = self._in_doubt or is_of_the_disk(error)
@@ -117,6 +116,7 @@ class SqliteStore:
             if place_of(self._path) != self._place:  # what was written went where the file is now, if anywhere
                 self._let_go(connection)
                 raise moved(self._path)
+            return result
 
     async def _write(self, job: Callable[[sqlite3.Connection], T], after: Callable[[], None] | None = None) -> T:
         """Run a job in a transaction: at once while at most one run is driven here, else in the next commit of many."""
@@ -159,8 +159,8 @@ class SqliteStore:
     def check_lease(self, run_id: str, epoch: int) -> None:
         """Make sure the run is ours and stays so for a while; see ``EventStore.check_lease``."""
         if not self._ownership.is_certain(run_id, epoch):
-            with self._mutex, self._writing() as connection:
-                self._ownership.renew(connection, run_id, epoch)
+            with self._mutex:
+                self._transact(lambda connection: self._ownership.renew(connection, run_id, epoch))
 
     async def due(self, now_ms: int) -> list[DueRun]:
         """Return the runs that want to be driven and that nobody drives; see ``EventStore.due``."""
@@ -282,8 +282,7 @@ class SqliteStore:
     async def put(self, artifact: Artifact) -> str:
         """Store an artifact on its own."""
         row = self._artifact_row(artifact)
-        with self._writing() as connection:
-            connection.execute(_SQL["add_artifact"], row)
+        self._transact(lambda connection: connection.execute(_SQL["add_artifact"], row))
         return artifact.id
 
     async def put_stream(self, kind: str, chunks: AsyncIterable[bytes]) -> StoredFile:
@@ -301,8 +300,8 @@ class SqliteStore:
                 digest = await asyncio.to_thread(arrival.end) if data is None else sha256(data).digest()
         finally:
             arrival.close()
-        with self._writing() as connection:
-            connection.execute(_SQL["add_artifact"], (digest, kind, arrival.size, data))
+        row = (digest, kind, arrival.size, data)
+        self._transact(lambda connection: connection.execute(_SQL["add_artifact"], row))
         return StoredFile(digest.hex(), arrival.size)
 
     @contextlib.contextmanager
