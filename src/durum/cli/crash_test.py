@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,21 +27,31 @@ _SHOWN_FAULTS = 20
 _SHOWN_KILLS = 3
 
 
+_Target = Annotated[str, typer.Argument(metavar="TARGET", help="The workflow: file.py, file.py:name or package.module:name.")]
+_Kills = Annotated[int | None, typer.Option(metavar="N", min=1, help=_KILLS_HELP)]
+_Every = Annotated[bool, typer.Option("--every-boundary", help=_EVERY_HELP)]
+_Inputs = Annotated[list[str] | None, typer.Option("--input", metavar="NAME=VALUE", help="An input; repeat it.")]
+_InputFile = Annotated[Path | None, typer.Option("--input-file", metavar="FILE", help="Inputs as a JSON object.")]
+_Seed = Annotated[int, typer.Option(metavar="N", help="Draws the moments.")]
+_Scratch = Annotated[Path | None, typer.Option(metavar="DIR", help=_SCRATCH_HELP)]
+_Keep = Annotated[Path | None, typer.Option(metavar="DIR", help=_KEEP_HELP)]
+_Jobs = Annotated[int, typer.Option(metavar="N", min=1, help=_JOBS_HELP)]
+_Yes = Annotated[bool, typer.Option("--yes", help="Yes, let its calls and effects really happen, in every run.")]
+
+
 @verb
 def crash_test(  # noqa: PLR0913, PLR0917 - the options of a test
     session: Session,
-    target: Annotated[
-        str, typer.Argument(metavar="TARGET", help="The workflow: file.py, file.py:name or package.module:name.")
-    ],
-    kills: Annotated[int | None, typer.Option(metavar="N", min=1, help=_KILLS_HELP)] = None,
-    every_boundary: Annotated[bool, typer.Option("--every-boundary", help=_EVERY_HELP)] = False,  # noqa: FBT002 - a flag
-    input_: Annotated[list[str] | None, typer.Option("--input", metavar="NAME=VALUE", help="An input; repeat it.")] = None,
-    input_file: Annotated[Path | None, typer.Option("--input-file", metavar="FILE", help="Inputs as a JSON object.")] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Draws the moments.")] = 0,
-    scratch: Annotated[Path | None, typer.Option(metavar="DIR", help=_SCRATCH_HELP)] = None,
-    keep: Annotated[Path | None, typer.Option(metavar="DIR", help=_KEEP_HELP)] = None,
-    jobs: Annotated[int, typer.Option(metavar="N", min=1, help=_JOBS_HELP)] = 1,
-    yes: Annotated[bool, typer.Option("--yes", help="Yes, let its calls and effects really happen, in every run.")] = False,  # noqa: FBT002
+    target: _Target,
+    kills: _Kills = None,
+    every_boundary: _Every = False,  # noqa: FBT002 - a flag
+    input_: _Inputs = None,
+    input_file: _InputFile = None,
+    seed: _Seed = 0,
+    scratch: _Scratch = None,
+    keep: _Keep = None,
+    jobs: _Jobs = 1,
+    yes: _Yes = False,  # noqa: FBT002 - a flag
 ) -> int:
     """Kill runs of a workflow with SIGKILL, resume them, and report what was lost or done twice; exit 4 if anything was.
 
@@ -60,18 +71,8 @@ def crash_test(  # noqa: PLR0913, PLR0917 - the options of a test
     def go(watch: Callable[[int, int, int], None]) -> CrashReport:
         from durum.testing.crash import crash_test
 
-        return crash_test(
-            target,
-            inputs,
-            kills=kills or 0,
-            every_boundary=every_boundary,
-            seed=seed,
-            texts=True,
-            scratch=scratch,
-            keep=keep,
-            jobs=jobs,
-            watch=watch,
-        )
+        asked = partial(crash_test, target, inputs, kills=kills or 0, every_boundary=every_boundary, seed=seed, texts=True)
+        return asked(scratch=scratch, keep=keep, jobs=jobs, watch=watch)
 
     report = _with_progress(session, go)
     if session.json:

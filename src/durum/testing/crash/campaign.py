@@ -75,30 +75,25 @@ def crash_test(  # noqa: PLR0913 - what a test is asked for, each by keyword
     Raises:
         ConfigError: neither or both of ``kills`` and ``every_boundary``, or a folder or harness that cannot be used.
     """
+    _check(kills, jobs, scratch, every_boundary=every_boundary)
+    given = {name: normalized(value) for name, value in (inputs or {}).items()}
+    task = Task("start", "", str(Path.cwd()), "", _place(target), given, texts, 1 if every_boundary else 8)
+    return _Campaign(CrashReport(target, seed), task, keep, scratch).run(harness, jobs, kills, watch)
+
+
+def _check(kills: int, jobs: int, scratch: str | Path | None, *, every_boundary: bool) -> None:
     if (kills > 0) == every_boundary or kills < 0:
         raise ConfigError("a crash test takes either a number of kills, from 1 on, or every boundary")
     if jobs < 1:
         raise ConfigError("a crash test takes at least one job")
     if scratch is not None and not Path(scratch).is_dir():
         raise ConfigError(f"{scratch} is no folder; name one that each run may work in a copy of")
-    begun = time.monotonic()
-    given = {name: normalized(value) for name, value in (inputs or {}).items()}
-    place = str(Path(target).absolute()) if target.rpartition(":")[0].endswith(".py") or target.endswith(".py") else target
-    task = Task("start", "", str(Path.cwd()), "", place, given, texts, 1 if every_boundary else 8)
-    campaign = _Campaign(CrashReport(target, seed), task, keep, scratch)
-    finished = False
-    try:
-        campaign.open(harness, jobs)
-        if campaign.look_at_undisturbed():
-            if every_boundary:
-                campaign.kill_everywhere(watch)
-            else:
-                campaign.kill_at_random(kills, watch)
-        finished = True
-    finally:
-        campaign.close(finished=finished)
-    campaign.report.seconds = time.monotonic() - begun
-    return campaign.report
+
+
+def _place(target: str) -> str:
+    """Return a target that means the same in another folder."""
+    is_file = target.endswith(".py") or target.rpartition(":")[0].endswith(".py")
+    return str(Path(target).absolute()) if is_file else target
 
 
 class _Campaign:
@@ -118,6 +113,22 @@ class _Campaign:
         self._faulty = 0
         self._came_to: list[Came] = []
         self._pace = Pace(0.0, ())
+
+    def run(self, harness: Sequence[str], jobs: int, kills: int, watch: Watch | None) -> CrashReport:
+        """Kill so often, or at every boundary if that is 0; return what came of it."""
+        begun, finished = time.monotonic(), False
+        try:
+            self.open(harness, jobs)
+            if self.look_at_undisturbed():
+                if kills:
+                    self.kill_at_random(kills, watch)
+                else:
+                    self.kill_everywhere(watch)
+            finished = True
+        finally:
+            self.close(finished=finished)
+        self.report.seconds = time.monotonic() - begun
+        return self.report
 
     def open(self, harness: Sequence[str], jobs: int) -> None:
         """Begin the processes that others are forked from."""
