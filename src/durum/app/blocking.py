@@ -55,8 +55,8 @@ def _run_elsewhere(work: Coroutine[Any, Any, T]) -> T:
             done.set_exception(error)
 
     thread = threading.Thread(target=contextvars.copy_context().run, args=(run,), name="durum")
-    thread.start()
     try:
+        thread.start()
         return done.result()
     except KeyboardInterrupt:  # a notebook's stop button: end the run as Ctrl-C does elsewhere, do not leave it behind
         with contextlib.suppress(RuntimeError):  # the loop may be closed already
@@ -64,7 +64,8 @@ def _run_elsewhere(work: Coroutine[Any, Any, T]) -> T:
                 loop.call_soon_threadsafe(task.cancel)
         raise
     finally:
-        thread.join()
+        if thread.ident is not None:
+            thread.join()
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
