@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _LONGEST_RETRY_AFTER_MS = 3_600_000
 _STOP_SECONDS = 5.0
 _REST_SECONDS = 0.05
+_COMPANY = 64  # most plain steps side by side that share a commit
 
 
 class Driver:
@@ -46,6 +47,9 @@ class Driver:
         self._wake = asyncio.Event()
         self._draining = False
         self._rested = 0.0  # when everything else in this loop had its turn last
+        self._held_back: set[int] = set()  # ready at the last commit, and not entered for want of room
+        self._company = 0  # attempts begun since
+        self._committed = 0.0
         self._ended: list[BaseException] = []
 
     async def drive(self) -> RunState:
@@ -158,8 +162,24 @@ class Driver:
                     await self._perform(command)
             if len(begun) - before == len(commands) or all(isinstance(command, d.WaitUntil) for command in commands):
                 break  # whatever may begin has begun
-        await self._recorder.commit()
+        if not self._may_go_on(begun):
+            await self._recorder.commit()
         return begun, parked or self._state.over or (self._draining and not self._state.open)
+
+    def _may_go_on(self, begun: list[Begun]) -> bool:
+        """Whether these attempts need no commit before them: plain steps side by side, and only the limit held them back.
+
+        They share one, as they would if there were room for all of them; a step behind another never waits for company.
+        """
+        since = self._loop.time() - self._committed
+        side_by_side = all(attempt.position in self._held_back and self._attempts.is_inline(attempt) for attempt in begun)
+        self._company += len(begun)
+        alone = bool(begun) and side_by_side and not self._tasks
+        if alone and self._company <= _COMPANY and since < _REST_SECONDS:
+            return True
+        self._held_back = set(self._state.ready[:_COMPANY])
+        self._company, self._committed = 0, self._loop.time()
+        return False
 
     def _allowed(self, commands: list[d.Command]) -> list[d.Command]:
         """Return what may be done now: a run that is drained enters nothing, a cancelled one waits for its children to hear."""
