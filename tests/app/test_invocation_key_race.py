@@ -121,7 +121,8 @@ def test_of_64_starts_at_once_one_drives_and_63_attach(starters: Starters) -> No
     assert starters.rows(PROCESSES) == [{"ready": True}] * PROCESSES
     starters.tell()
     early = starters.rows(PROCESSES * THREADS)  # one that drives, and all that found it meanwhile
-    assert Counter(str({"driven", "error", "attached"} & row.keys()) for row in early) == {"{'driven'}": 1, "{'attached'}": 63}
+    assert [row for row in early if "error" in row] == []
+    assert Counter(str({"driven", "attached"} & row.keys()) for row in early) == {"{'driven'}": 1, "{'attached'}": 63}
     starters.tell()
     (driver,) = starters.rows(1)
     found = [row for row in early if "run" in row]

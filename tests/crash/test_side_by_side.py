@@ -39,7 +39,9 @@ def test_runs_that_share_commits_lose_nothing_they_were_told(tmp_path: Path) -> 
     run_ids = [str(uuid.UUID(int=chance.getrandbits(128), version=4)) for _ in range(RUNS)]
     for _ in range(KILLS):
         process = driving(store, told, run_ids)
-        time.sleep(chance.uniform(0.1, 0.8))
+        enough = told.stat().st_size + chance.randrange(12_000)  # bytes, of some 100,000: whatever the speed of the machine
+        while process.poll() is None and told.stat().st_size < enough:
+            time.sleep(0.001)
         process.kill()
         process.communicate()
         hits += process.returncode < 0

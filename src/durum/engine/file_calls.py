@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from durum.engine.artifacts import ArtifactReader
 
 
+_STORED_FILE = msgspec.json.Decoder(StoredFile)  # makes the type known here: see ``core/plan.py``
+
+
 class FileCalls:
     """What ``Io`` offers for files."""
 

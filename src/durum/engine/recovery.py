@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 _HINT = "list the runs of this store with: durum ls"
 
 
+_decode_writes = msgspec.json.Decoder(tuple[ev.Write, ...]).decode  # made here: see ``core/plan.py``
+
+
 class LoadedRun(msgspec.Struct, frozen=True):
     """A run as its log tells it."""
 
@@ -67,7 +70,7 @@ async def load_attached(reader: ArtifactReader, envelopes: Sequence[ev.Envelope]
         if isinstance(event, ev.CodeChanged):
             plans[event.plan_id] = decode_shape(await reader.get(event.plan_id))
         elif isinstance(event, ev.StateCompleted) and event.writes_id is not None:
-            writes[event.writes_id] = msgspec.json.decode(await reader.get(event.writes_id), type=tuple[ev.Write, ...])
+            writes[event.writes_id] = _decode_writes(await reader.get(event.writes_id))
     return Attached(plans, writes)
 
 

@@ -37,6 +37,9 @@ class _Record(msgspec.Struct, frozen=True, omit_defaults=True):
     lease: Lease | None = None
 
 
+_decode = msgspec.json.Decoder(_Record).decode  # made here: two threads that first meet a type at once crash msgspec
+
+
 class Sighting(msgspec.Struct, frozen=True):
     """A worker as others see it."""
 
@@ -162,5 +165,5 @@ def _is_hung(file: int) -> bool:
 def _read(file: int) -> _Record | None:
     """Return what stands in a worker's file; None if that is nothing, or of another version."""
     with contextlib.suppress(OSError, msgspec.MsgspecError):
-        return msgspec.json.decode(os.pread(file, _MOST_BYTES, 0), type=_Record)
+        return _decode(os.pread(file, _MOST_BYTES, 0))
     return None

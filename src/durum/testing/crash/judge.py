@@ -79,6 +79,9 @@ class Verdict(msgspec.Struct, frozen=True):
     came_to: list[Came]
 
 
+decode_verdict = msgspec.json.Decoder(Verdict).decode  # made here: see ``core/plan.py``
+
+
 class _Member(NamedTuple):
     """A run of the family, with its code."""
 

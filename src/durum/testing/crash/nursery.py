@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from durum.errors import ConfigError
-from durum.testing.crash.task import Ended, Task
+from durum.testing.crash.task import Ended, Task, decode_ended
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +44,7 @@ class Nursery:
         try:
             self._process.stdin.write(msgspec.json.encode(task) + b"\n")
             self._process.stdin.flush()
-            return msgspec.json.decode(self._process.stdout.readline(), type=Ended)
+            return decode_ended(self._process.stdout.readline())
         except (OSError, msgspec.DecodeError) as error:
             command = shlex.join(self._command)
             raise ConfigError(f"python {command} serves no crash test; {self._last_words()}") from error

@@ -15,9 +15,9 @@ from durum.engine.recovery import load_run
 from durum.errors import DurumError, NotFoundError
 from durum.history import views
 from durum.stores.sqlite import SqliteStore
-from durum.testing.crash.judge import Fault, Verdict
+from durum.testing.crash.judge import Fault, decode_verdict
 from durum.testing.crash.moments import moments
-from durum.testing.crash.task import UNKNOWN_EFFECT, Answers, Crossing, Ended, Files, Kill, Task
+from durum.testing.crash.task import UNKNOWN_EFFECT, Crossing, Ended, Files, Kill, Task, decode_answers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,7 +117,7 @@ class Round:
         self._inspect(ended)
         if ended.code < 0 or self.faults:
             return not self.faults
-        answers = msgspec.json.decode(self.files.result.read_bytes(), type=Answers)
+        answers = decode_answers(self.files.result.read_bytes())
         self.answers.update(happened=answers.happened, did_not_happen=answers.did_not)
         if answers.open and not answers.happened + answers.did_not and answers.open == self._was_open:
             self._wrong("unanswered", f"nobody can tell what became of {'; '.join(answers.open)}")
@@ -127,7 +127,7 @@ class Round:
 
     def _judge(self) -> None:
         if self._do("judge").code == 0:
-            verdict = msgspec.json.decode(self.files.result.read_bytes(), type=Verdict)
+            verdict = decode_verdict(self.files.result.read_bytes())
             self.came_to = verdict.came_to
             for fault in verdict.faults:
                 self._wrong(fault.kind, fault.text)

@@ -48,12 +48,18 @@ class Ended(msgspec.Struct, frozen=True):
     hung: bool = False
 
 
+decode_ended = msgspec.json.Decoder(Ended).decode  # made here: see ``core/plan.py``
+
+
 class Answers(msgspec.Struct):
     """What came of answering the open gates of a round."""
 
     happened: int = 0
     did_not: int = 0
     open: list[str] = []  # what nobody could answer, and why
+
+
+decode_answers = msgspec.json.Decoder(Answers).decode  # made here: see ``core/plan.py``
 
 
 class Crossing(msgspec.Struct, frozen=True, omit_defaults=True):
