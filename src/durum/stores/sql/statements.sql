@@ -21,8 +21,8 @@ ORDER BY created_ms DESC, run_no DESC;
 
 -- name: due_runs
 -- Runs with an owner, who may be gone, then those nobody owns that are due or that somebody wrote to.
-SELECT run_id, owner, epoch, CASE WHEN wake_ms <= ?1 THEN wake_ms END, strikes FROM runs
-WHERE head_seq > 0 AND (wake_ms <= ?1 OR (owner IS NULL AND run_no IN (SELECT run_no FROM inbox)))
+SELECT run_id, owner, epoch, CASE WHEN wake_ms <= ? THEN wake_ms END, strikes FROM runs
+WHERE head_seq > 0 AND (wake_ms <= ? OR (owner IS NULL AND run_no IN (SELECT run_no FROM inbox)))
 ORDER BY owner IS NULL, wake_ms IS NULL, wake_ms, run_no;
 
 -- name: move_head
