@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ EDITS = {
 
 def change(durum: CommandLine, statement: str) -> None:
     """Change the store as anyone with an SQL prompt can."""
-    with sqlite3.connect(durum.path(".durum/durum.db")) as connection:
+    with contextlib.closing(sqlite3.connect(durum.path(".durum/durum.db"))) as connection, connection:
         assert connection.execute(statement.format(at="(position & 4294967295)")).rowcount
     connection.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import subprocess
 import sys
@@ -173,7 +174,7 @@ def wait_for(file: Path, process: subprocess.Popen[bytes]) -> None:
 
 def test_the_lock_of_another_process_is_one(tmp_path: Path) -> None:
     """A check of the checker: while it is held nobody else can write."""
-    with sqlite3.connect(tmp_path / "x.db") as connection:
+    with contextlib.closing(sqlite3.connect(tmp_path / "x.db")) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
     with subprocess.Popen(
         [sys.executable, "-c", LOCK, str(tmp_path / "x.db")], stdin=subprocess.PIPE, stdout=subprocess.PIPE

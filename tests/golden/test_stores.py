@@ -7,6 +7,7 @@ the folder of the new schema; every test here runs over all of them.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import json
 import re
@@ -110,7 +111,7 @@ def test_what_waited_in_the_inbox_is_taken_once(schema: str, path: Path) -> None
         state = await engine(store, record_store.Archive(), SeededEntropy(1)).resume(ASKING, plan_of(schema, "asking"))
         assert state.status().value == "completed"
         assert await store.inbox(ASKING) == []
-        with sqlite3.connect(path) as connection:
+        with contextlib.closing(sqlite3.connect(path)) as connection, connection:
             ((key,),) = connection.execute("SELECT dedupe_key FROM inbox_keys WHERE dedupe_key LIKE 'gate:%'").fetchall()
         connection.close()
         assert not await store.send(message(ASKING, letter.kind, Answer("", "", {}, ""), key))

@@ -6,6 +6,7 @@ The expectation is worked out here from rows, hashes and names alone, by none of
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import shutil
 import sqlite3
@@ -99,9 +100,8 @@ class Shelf:
         shutil.copytree(STORES / "v1", folder)
         self.path = folder / "durum.db"
         self.files = folder / "durum.db.artifacts"
-        with sqlite3.connect(self.path) as connection:
+        with contextlib.closing(sqlite3.connect(self.path)) as connection, connection:
             self.first = [digest.hex() for (digest,) in connection.execute("SELECT digest FROM artifacts")]
-        connection.close()
         asyncio.run(fill(self.path))
         shutil.copy(self.path, folder / "sound.db")
         self.service = durum.open(f"sqlite:///{self.path}", create=False)
