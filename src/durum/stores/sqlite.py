@@ -93,6 +93,7 @@ class SqliteStore:
 
     def _let_go(self, connection: sqlite3.Connection) -> None:
         self._connection = None
+        self._numbers.clear()  # a number found inside a transaction that came to nothing may be another run's next time
         with contextlib.suppress(sqlite3.Error):
             connection.close()  # rolls back what was not committed
 
@@ -112,6 +113,7 @@ class SqliteStore:
                 raise
             except BaseException:
                 connection.execute("ROLLBACK")
+                self._numbers.clear()
                 raise
             if place_of(self._path) != self._place:  # what was written went where the file is now, if anywhere
                 self._let_go(connection)
