@@ -130,8 +130,8 @@ _OWN_KINDS = frozenset({ev.StateEntered, ev.StateCompleted})
 """Kinds whose every field the engine makes and checks itself, so that they read back as they are."""
 
 
-class Place(NamedTuple):
-    """Where an event stands, and who writes it there."""
+class Header(NamedTuple):
+    """What an envelope says beside its event and the hashes: where it stands, and who writes it there."""
 
     run_id: str
     seq: int
@@ -142,13 +142,13 @@ class Place(NamedTuple):
     writer: str
 
 
-def record(event: ev.Event, place: Place, prev_hash: bytes) -> tuple[StoredEvent, ev.Envelope]:
+def record(event: ev.Event, header: Header, prev_hash: bytes) -> tuple[StoredEvent, ev.Envelope]:
     """Return an event as a store keeps it, and as it reads back; what cannot be read back must not be written.
 
     Raises:
         CorruptionError: it cannot.
     """
-    run_id, seq, now_ms, state_id, attempt, epoch, writer = place
+    run_id, seq, now_ms, state_id, attempt, epoch, writer = header
     stored = encode(
         event,
         seq=seq,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from durum.app import wiring
-from durum.app.provenance import code_folder, provenance
+from durum.app.provenance import build_of
 from durum.app.run_code import Code, resolve
 from durum.core.canonical import JsonObject, canonical_json, digest_bytes, normalized
 from durum.core.config import RunConfig
@@ -23,13 +22,8 @@ from durum.workflow.options import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from durum.engine.transports import TransportRegistry
-
-_BUILD_SECONDS = 5.0
-_BUILDS_KEPT = 32
-_builds: dict[tuple[Path, str], tuple[float, BuildProvenance]] = {}  # folder and plan -> when it was asked about, and found
 
 
 class Invocation(msgspec.Struct, frozen=True):
@@ -66,19 +60,7 @@ def invocation(
 
 def start_run(run_id: str, asked: Invocation) -> StartRun:
     """Return what the engine starts the run from."""
-    return StartRun(run_id, _manifest(asked, _build(asked.plan)), asked.plan, asked.context)
-
-
-def _build(plan: ExecutionPlan) -> BuildProvenance:
-    """Return where a plan's code comes from; for many runs started together the repository is asked once."""
-    now, key = time.monotonic(), (code_folder(plan), digest_bytes(plan.shape.stored))
-    asked_at, build = _builds.get(key, (-_BUILD_SECONDS, None))
-    if build is None or now - asked_at >= _BUILD_SECONDS:
-        build = provenance(plan.shape, key[0])
-        if len(_builds) >= _BUILDS_KEPT:
-            _builds.clear()
-        _builds[key] = now, build
-    return build
+    return StartRun(run_id, _manifest(asked, build_of(asked.plan)), asked.plan, asked.context)
 
 
 class ChildCode(msgspec.Struct, frozen=True):
@@ -102,7 +84,7 @@ def child_code(workflow: object) -> ChildCode:
     """Return the code of a child run: what a step was given as ``child``."""
     assert isinstance(workflow, Workflow)
     plan = workflow.plan()
-    return ChildCode(workflow, plan, _build(plan))
+    return ChildCode(workflow, plan, build_of(plan))
 
 
 def _manifest(asked: Invocation, build: BuildProvenance, parent: Parent | msgspec.UnsetType = msgspec.UNSET) -> RunManifest:

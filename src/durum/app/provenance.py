@@ -8,6 +8,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import time
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +37,21 @@ ENV_ALLOWLIST = (
 
 _LOCK_FILES = ("uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock", "requirements.lock", "requirements.txt")
 _GIT_SECONDS = 5
+_BUILD_SECONDS = 5.0
+_BUILDS_KEPT = 32
+_builds: dict[tuple[Path, str], tuple[float, BuildProvenance]] = {}  # folder and plan -> when it was asked about, and found
+
+
+def build_of(plan: ExecutionPlan) -> BuildProvenance:
+    """Return where a plan's code comes from; for many runs started together the repository is asked once."""
+    now, key = time.monotonic(), (code_folder(plan), digest_bytes(plan.shape.stored))
+    asked_at, build = _builds.get(key, (-_BUILD_SECONDS, None))
+    if build is None or now - asked_at >= _BUILD_SECONDS:
+        build = provenance(plan.shape, key[0])
+        if len(_builds) >= _BUILDS_KEPT:
+            _builds.clear()
+        _builds[key] = now, build
+    return build
 
 
 def provenance(shape: PlanShape, folder: Path) -> BuildProvenance:

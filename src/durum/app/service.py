@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from durum.core.config import RunConfig
     from durum.core.manifest import RunManifest
     from durum.core.run_state import RunState
-    from durum.engine.engine import StartRun
+    from durum.engine.engine import ChildCodes, StartRun
     from durum.ports import Clock, Entropy, Head
     from durum.workflow.authoring import Workflow
 
@@ -106,7 +106,7 @@ class Durum:
     async def _started(
         self, engine: Engine, run: StartRun, on_started: Callable[[], None] | None, *, detach: bool
     ) -> JsonObject:
-        return await self._let_go(await engine.start(run, on_started, detach=detach), run.manifest)
+        return await self._summary_after(await engine.start(run, on_started, detach=detach), run.manifest)
 
     def _identity(self, run_id: str | None, key: str | None, op_id: str) -> str:
         if key is not None:
@@ -152,7 +152,7 @@ class Durum:
         engine = self._engine(workflow, watcher, stop)
 
         async def drive() -> JsonObject:
-            return await self._let_go(await engine.resume(run.state.run_id, plan, actor, run), run.manifest)
+            return await self._summary_after(await engine.resume(run.state.run_id, plan, actor, run), run.manifest)
 
         return wait(drive())
 
@@ -175,14 +175,11 @@ class Durum:
         """
         if concurrency < 1:
             raise ConfigError(f"a worker drives at least one run at a time, not {concurrency}")
-        add_place_to_records()
         known = Codes(configured_targets() if codes is None else codes)
         stop, mailroom, child_codes = stop or Stop(), Mailroom(self._store), cache(child_code)
 
         def engine(workflow: Workflow | None, watcher: Watcher) -> Engine:
-            transports = wiring.transports(workflow)
-            ports = (self._store, transports, self._clock, self._entropy)
-            return Engine(*ports, watcher, child_codes, mailroom=mailroom, stop=stop, reader=self._reader)
+            return self._engine(workflow, watcher, stop, child_codes, mailroom)
 
         worker = Worker(
             self._store,
@@ -196,11 +193,18 @@ class Durum:
         )
         wait(worker.work(until_idle=until_idle))
 
-    def _engine(self, workflow: Workflow | None, watcher: Watcher | None, stop: Stop | None) -> Engine:
+    def _engine(
+        self,
+        workflow: Workflow | None,
+        watcher: Watcher | None,
+        stop: Stop | None,
+        child_codes: ChildCodes | None = None,
+        mailroom: Mailroom | None = None,
+    ) -> Engine:
         add_place_to_records()
-        transports = wiring.transports(workflow)
-        codes, reader = cache(child_code), self._reader
-        return Engine(self._store, transports, self._clock, self._entropy, watcher, codes, stop=stop, reader=reader)
+        ports = (self._store, wiring.transports(workflow), self._clock, self._entropy)
+        codes = child_codes or cache(child_code)
+        return Engine(*ports, watcher, codes, mailroom=mailroom, stop=stop, reader=self._reader)
 
     # --- steering ---------------------------------------------------------------------------------------------------
 
@@ -272,7 +276,7 @@ class Durum:
         below = [await self._status(child) for child in state.children] if rests else []
         return views.summary(state, manifest, owner_alive=alive, below=below)
 
-    async def _let_go(self, state: RunState, manifest: RunManifest) -> JsonObject:
+    async def _summary_after(self, state: RunState, manifest: RunManifest) -> JsonObject:
         """Return the summary of a run that was driven, as it was left unless somebody has taken it further."""
         head = await self._store.head(state.run_id)
         moved = head is None or head.seq != state.seq

@@ -172,7 +172,7 @@ class Tree(msgspec.Struct, frozen=True, gc=False):
             made = _make_node((*items[:place], item, *items[place + 1 :]), keyed=True, level=level)
             fresh.append(made)
             if len(nodes) == 1:
-                return Tree(True, (*levels, (made,)))  # noqa: FBT003 - keyed
+                return Tree(keyed=True, levels=(*levels, (made,)))
             levels.append((*nodes[:at], made, *nodes[at + 1 :]))
             key = items[-1].key
             item = _parent_item(made, keyed=True, level=level + 1)

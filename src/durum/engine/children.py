@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from durum.engine.artifacts import ArtifactReader
     from durum.engine.engine import Store
     from durum.engine.recorder import Recorder
-    from durum.engine.recovery import LoadedRun
     from durum.ports import Clock, TransportCall
 
 _STOP_SECONDS = 3.0
@@ -150,7 +149,10 @@ class ChildResults:
         """Return the final context of the child that state ``key`` started, or its key ``result``."""
         del call
         identity = child_run_id(self._run_id, str(request["key"]))
-        run = await self._loaded(identity)
+        try:
+            run = await load_run(self._store, self._reader, identity)
+        except NotFoundError:
+            raise TransportError(f"child run {identity} has not begun", code="child_not_over") from None
         snapshots = Snapshots(self._reader)
         tree = await snapshots.tree(_final(run.state))
         wanted = request.get("result")
@@ -162,13 +164,6 @@ class ChildResults:
             raise TransportError(
                 f"child run {identity} left no {wanted!r} in its context", code="child_result_missing"
             ) from None
-
-    async def _loaded(self, identity: str) -> LoadedRun:
-        """Read the child. That the store is away is not how the child ended: then this run is driven on later."""
-        try:
-            return await load_run(self._store, self._reader, identity)
-        except NotFoundError:
-            raise TransportError(f"child run {identity} has not begun", code="child_not_over") from None
 
     async def close(self) -> None:
         """Hold nothing."""

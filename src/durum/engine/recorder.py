@@ -7,7 +7,7 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, NamedTuple
 
-from durum.codec import Place, record
+from durum.codec import Header, record
 from durum.core.canonical import digest_bytes
 from durum.core.fold import NOTHING_ATTACHED, Attached, fold
 from durum.errors import ConcurrencyError, ConfigError, DurumError, StoreUnavailableError
@@ -65,7 +65,7 @@ class Recorder:
         self._consumed: list[str] = []
         self._read: set[str] = set()  # messages
         self._known: dict[str, None] = {}
-        self._under_way: asyncio.Future[None] | None = None  # a commit; an asyncio.Lock costs as much as a state may
+        self._under_way: asyncio.Future[None] | None = None  # a commit; an asyncio.Lock is seven calls
         self._listener = listener
         self._broken: BaseException | None = None
         self.state = state
@@ -97,14 +97,14 @@ class Recorder:
         """Chain and fold an event; it is not durable, and must not be acted upon outside, before ``commit``."""
         self._check()
         head = self._head
-        place = Place(head.run_id, self._seq + 1, self._clock.now_ms(), state_id, attempt, head.epoch, self._writer)
-        stored, envelope = record(event, place, self._hash)
+        header = Header(head.run_id, self._seq + 1, self._clock.now_ms(), state_id, attempt, head.epoch, self._writer)
+        stored, envelope = record(event, header, self._hash)
         if len(stored.body) > INLINE_EVENT_BYTES:
             raise ConfigError(
                 f"a {event.kind} event of {len(stored.body)} bytes is over {INLINE_EVENT_BYTES}; use shorter keys and names"
             )
         fold(self.state, (envelope,), attached)
-        self._seq = place.seq
+        self._seq = header.seq
         self._hash = stored.hash
         self._staged.append(stored)
         self._envelopes.append(envelope)

@@ -33,10 +33,6 @@ class Snapshots:
         if len(self._trees) > _TREES_KEPT:
             self._trees.popitem(last=False)
 
-    def known(self, tree_id: str) -> Tree | None:
-        """Return a tree that was used a moment ago."""
-        return self._trees.get(tree_id)
-
     async def tree(self, tree_id: str) -> Tree:
         """Return the tree of a snapshot or of a large list or map."""
         tree = self._trees.get(tree_id)

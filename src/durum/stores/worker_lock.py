@@ -120,10 +120,10 @@ def look(folder: Path, worker: str) -> Sighting:
     try:
         probe = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
-        return Sighting(worker, "gone", f"worker {worker}")
+        return Sighting(worker, "gone", _name(worker, None))
     try:
         record, silent_seconds = _read(probe), None
-        name = f"worker {worker}" if record is None else f"process {record.pid} on {record.host}"
+        name = _name(worker, record)
         if record is not None and record.lease is not None and record.lease.boot_id == boot_id():
             silent_seconds = (now_ns() - record.lease.beat_ns) / 1e9
         try:
@@ -147,12 +147,14 @@ def describe(folder: Path, worker: str) -> str:
     with contextlib.suppress(OSError):
         probe = os.open(folder / (worker + _SUFFIX), os.O_RDONLY | os.O_CLOEXEC)
         try:
-            record = _read(probe)
+            return _name(worker, _read(probe))
         finally:
             os.close(probe)
-        if record is not None:
-            return f"process {record.pid} on {record.host}"
-    return f"worker {worker}"
+    return _name(worker, None)
+
+
+def _name(worker: str, record: _Record | None) -> str:
+    return f"worker {worker}" if record is None else f"process {record.pid} on {record.host}"
 
 
 def _is_hung(file: int) -> bool:
