@@ -77,7 +77,7 @@ def group_of(disk: Disk) -> CommitGroup:
 
 async def together(group: CommitGroup, *jobs: Callable[[sqlite3.Connection], str | None]) -> list[object]:
     """Ask for writes in one turn of the loop; return what each gave or raised."""
-    writes = [group.write(job, None, alone=False) for job in jobs]
+    writes = [group.write(job, None) for job in jobs]
     return [*await asyncio.gather(*writes, return_exceptions=True)]
 
 
@@ -86,14 +86,6 @@ def test_a_hundred_writes_of_one_turn_are_one_commit(disk: Disk) -> None:
     words = [f"w{place:02}" for place in range(100)]
     assert asyncio.run(together(group_of(disk), *map(keep, words))) == words
     assert (disk.commits, disk.words()) == (1, words)
-
-
-def test_one_that_is_alone_commits_where_it_stands(disk: Disk) -> None:
-    """It suspends nobody: the coroutine ends at its first step."""
-    work = group_of(disk).write(keep("a"), None, alone=True)
-    with pytest.raises(StopIteration) as stop:
-        work.send(None)
-    assert (stop.value.value, disk.words()) == ("a", ["a"])
 
 
 def test_a_write_that_is_refused_fails_alone(disk: Disk) -> None:
@@ -121,7 +113,7 @@ def test_nobody_is_told_of_success_where_the_commit_failed(disk: Disk) -> None:
     group = group_of(disk)
 
     async def ask() -> list[object]:
-        writes = [group.write(keep(word), lambda: noted.append("after"), alone=False) for word in "ab"]
+        writes = [group.write(keep(word), lambda: noted.append("after")) for word in "ab"]
         return [*await asyncio.gather(*writes, return_exceptions=True)]
 
     assert [type(result) for result in asyncio.run(ask())] == [StoreUnavailableError] * 2
@@ -134,7 +126,7 @@ def test_what_follows_from_a_commit_comes_before_anybody_else_gets_a_turn(disk: 
     group = group_of(disk)
 
     async def ask(word: str) -> None:
-        await group.write(keep(word), lambda: seen.append(f"after {word}, kept {len(disk.words())}"), alone=False)
+        await group.write(keep(word), lambda: seen.append(f"after {word}, kept {len(disk.words())}"))
         seen.append(f"told {word}")
 
     async def both() -> None:
@@ -149,8 +141,8 @@ def test_a_write_whose_asker_has_gone_is_not_made(disk: Disk) -> None:
     group = group_of(disk)
 
     async def ask() -> object:
-        gone = asyncio.create_task(group.write(keep("gone"), None, alone=False))
-        here = asyncio.create_task(group.write(keep("here"), None, alone=False))
+        gone = asyncio.create_task(group.write(keep("gone"), None))
+        here = asyncio.create_task(group.write(keep("here"), None))
         await asyncio.sleep(0)
         gone.cancel()
         return await here

@@ -118,12 +118,12 @@ def test_a_process_with_no_file_left_is_found_out(tmp_path: Path) -> None:
 def test_a_file_that_was_replaced_is_another(tmp_path: Path) -> None:
     """By its place on the disk, not by its name or contents."""
     file = tmp_path / "x.db"
-    assert place_of(file) is None
+    assert place_of(str(file)) is None
     file.write_text("x")
-    before = place_of(file)
+    before = place_of(str(file))
     file.rename(tmp_path / "y.db")
     file.write_text("x")
-    assert place_of(file) != before == place_of(tmp_path / "y.db")
+    assert place_of(str(file)) != before == place_of(str(tmp_path / "y.db"))
     assert "put it back" in str(moved(file))
 
 

@@ -143,8 +143,8 @@ class Doubtful:
 
 def fail_commit(store: SqliteStore, *, done: bool) -> None:
     """Make the next commit of a handle fail."""
-    assert store._connection is not None
-    store._connection = Doubtful(store._connection, done=done)  # type: ignore[assignment]
+    assert store._lending.connection is not None
+    store._lending.connection = Doubtful(store._lending.connection, done=done)  # type: ignore[assignment]
 
 
 @pytest.mark.parametrize("done", [True, False])

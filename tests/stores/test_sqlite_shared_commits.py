@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import pytest
+
 from durum.errors import StoreUnavailableError
 from durum.ports import Message
 from durum.testing.conformance.contract import OTHER_RUN, RUN, opening
@@ -35,5 +37,19 @@ def test_a_run_that_came_to_nothing_is_not_taken_for_the_next(tmp_path: Path) ->
             theirs = await other.head(OTHER_RUN)
             assert theirs is not None
             assert theirs.seq == 0
+
+    asyncio.run(scenario())
+
+
+def test_a_run_that_is_alone_commits_where_it_stands(tmp_path: Path) -> None:
+    """It suspends nobody: the coroutine ends at its first step, and the events are there for others."""
+
+    async def scenario() -> None:
+        async with open_twice(tmp_path / "durum.db") as (store, other):
+            head = await store.claim(RUN, create=True)
+            work = store.append(RUN, 0, head.epoch, opening(b"mine"))
+            with pytest.raises(StopIteration) as stop:
+                work.send(None)
+            assert stop.value.value == len(await other.read_range(RUN)) == 1
 
     asyncio.run(scenario())

@@ -1,6 +1,6 @@
 """Writes of several runs made durable by one commit: what is asked for in one turn of the event loop rides together.
 
-One that is alone commits where it stands, for then nobody waits. Each write guards itself: one that is refused fails alone.
+Each write guards itself: one that is refused fails alone.
 """
 
 from __future__ import annotations
@@ -35,18 +35,12 @@ class CommitGroup:
         self._mutex = mutex  # held until what follows from a commit is known, too
         self._waiting: WeakKeyDictionary[asyncio.AbstractEventLoop, list[_Write]] = WeakKeyDictionary()
 
-    async def write(self, job: Callable[[Connection], T], after: Callable[[], None] | None, *, alone: bool) -> T:
+    async def write(self, job: Callable[[Connection], T], after: Callable[[], None] | None) -> T:
         """Return what a job returns once that is durable; ``after`` runs right behind the commit, before anything else does.
 
         Raises:
             DurumError: the job refused, the store is away, or nobody knows whether the commit took place.
         """
-        if alone:
-            with self._mutex:
-                result: T = self._transact(job)
-                if after is not None:
-                    after()
-            return result
         loop = asyncio.get_running_loop()
         waiting = self._waiting.get(loop)
         if waiting is None:

@@ -18,15 +18,18 @@ if TYPE_CHECKING:
 class Lending:
     """A context manager that is used again and again; a generator made for each use would cost more than many a statement."""
 
-    def __init__(self, path: Path, connection: Callable[[], sqlite3.Connection]) -> None:
+    def __init__(self, path: Path, connection: sqlite3.Connection | None, reopen: Callable[[], sqlite3.Connection]) -> None:
         self.mutex = threading.RLock()
+        self.connection = connection
         self._path = path
-        self._connection = connection
+        self._reopen = reopen
 
     def __enter__(self) -> sqlite3.Connection:
         self.mutex.acquire()
         try:
-            return self._connection()
+            if self.connection is None:
+                self.connection = self._reopen()
+            return self.connection
         except BaseException as error:
             self.mutex.release()
             self._explain(error)

@@ -53,16 +53,17 @@ class SqliteStore:
         durability: Durability = Durability.FULL,
         lease_seconds: float = LEASE_SECONDS,
     ) -> None:
-        self._connection: sqlite3.Connection | None = open_database(path, create=create, durability=durability)
+        connection = open_database(path, create=create, durability=durability)
         self._durability = durability
         self._path = path = path.absolute()  # the working directory may change
-        self._place = place_of(path)
+        self._file = str(path)
+        self._place = place_of(self._file)
         self._in_doubt = False  # whether what the last commit wrote can be relied on if it is there
         self._found = True  # what the store holds was written by others, on whose fsyncs nobody may rely
         self._files = ArtifactFiles(path.with_name(path.name + ".artifacts"))
         self._ownership = Ownership(path.with_name(path.name + ".workers"), lease_seconds)
         self._numbers: dict[str, int] = {}  # run id -> run_no
-        self._begin_lending()
+        self._lend(connection)
         _handles.add(self)
 
     @property
@@ -73,33 +74,32 @@ class SqliteStore:
 
     def _forget(self) -> None:
         """Begin anew in a forked child: SQLite's connection may not even be closed there, and the lock is the parent's."""
-        if self._connection is not None:
-            _inherited.append(self._connection)
-            self._connection = None
+        if self._lending.connection is not None:
+            _inherited.append(self._lending.connection)
         self._ownership.forget()
-        self._begin_lending()
+        self._lend(None)
 
     # --- transactions -----------------------------------------------------------------------------------------------
 
-    def _begin_lending(self) -> None:
-        self._reading = Lending(self._path, lambda: self._connection or self._reopened())
-        self._mutex = self._reading.mutex
+    def _lend(self, connection: sqlite3.Connection | None) -> None:
+        self._lending = Lending(self._path, connection, self._reopened)
+        self._mutex = self._lending.mutex
         self._group = CommitGroup(self._transact, self._mutex)
 
     def _reopened(self) -> sqlite3.Connection:
         connection = reopen_database(self._path, durability=self._durability, in_doubt=self._in_doubt)
-        self._connection, self._place, self._in_doubt = connection, place_of(self._path), False
+        self._place, self._in_doubt = place_of(self._file), False
         return connection
 
     def _let_go(self, connection: sqlite3.Connection) -> None:
-        self._connection = None
+        self._lending.connection = None
         self._numbers.clear()  # a number found inside a transaction that came to nothing may be another run's next time
         with contextlib.suppress(sqlite3.Error):
             connection.close()  # rolls back what was not committed
 
     def _transact(self, job: Callable[[sqlite3.Connection], T]) -> T:
         """Run a job in a transaction. After a failure whose outcome is in doubt the handle is closed: the next use re-reads."""
-        with self._reading as connection:
+        with self._lending as connection:
             if self._found:
                 write_through(connection)
                 self._found = False
@@ -115,14 +115,21 @@ class SqliteStore:
                 connection.execute("ROLLBACK")
                 self._numbers.clear()
                 raise
-            if place_of(self._path) != self._place:  # what was written went where the file is now, if anywhere
+            if place_of(self._file) != self._place:  # what was written went where the file is now, if anywhere
                 self._let_go(connection)
                 raise moved(self._path)
             return result
 
     async def _write(self, job: Callable[[sqlite3.Connection], T], after: Callable[[], None] | None = None) -> T:
         """Run a job in a transaction: at once while at most one run is driven here, else in the next commit of many."""
-        return await self._group.write(job, after, alone=self._ownership.held <= 1)
+        if self._ownership.held > 1:
+            return await self._group.write(job, after)
+        if after is None:
+            return self._transact(job)
+        with self._mutex:
+            result = self._transact(job)
+            after()
+        return result
 
     def _run_no(self, connection: sqlite3.Connection, run_id: str) -> int:
         number = self._numbers.get(run_id)
@@ -166,7 +173,7 @@ class SqliteStore:
 
     async def due(self, now_ms: int) -> list[DueRun]:
         """Return the runs that want to be driven and that nobody drives; see ``EventStore.due``."""
-        with self._reading as connection:
+        with self._lending as connection:
             return self._ownership.due(connection, now_ms)
 
     async def is_alive(self, worker: str) -> bool:
@@ -192,15 +199,16 @@ class SqliteStore:
         last = events[-1]
 
         def add(connection: sqlite3.Connection) -> int:
-            run_no = self._run_no(connection, run_id)
-            fits = all(event.seq == seq for seq, event in enumerate(events, expected_seq + 1))
-            if (
-                not fits
-                or connection.execute(_SQL["move_head"], (last.seq, last.hash, run_no, expected_seq, epoch)).rowcount != 1
-            ):
-                raise self._stale(connection, run_id, expected_seq, epoch)
+            run_no = self._numbers.get(run_id) or self._run_no(connection, run_id)
             stem = run_no << _SEQ_BITS
-            connection.executemany(_SQL["add_event"], [(stem + event.seq, event.hash, event.body) for event in events])
+            added = []
+            for seq, event in enumerate(events, expected_seq + 1):
+                if event.seq != seq:
+                    raise self._stale(connection, run_id, expected_seq, epoch)
+                added.append((stem + seq, event.hash, event.body))
+            if connection.execute(_SQL["move_head"], (last.seq, last.hash, run_no, expected_seq, epoch)).rowcount != 1:
+                raise self._stale(connection, run_id, expected_seq, epoch)
+            connection.executemany(_SQL["add_event"], added)
             if rows:
                 connection.executemany(_SQL["add_artifact"], rows)
             if consumed:
@@ -217,7 +225,7 @@ class SqliteStore:
 
     async def head(self, run_id: str) -> Head | None:
         """Return the head of a run, None if the run is unknown."""
-        with self._reading as connection:
+        with self._lending as connection:
             row = connection.execute(_SQL["find_run"], (run_id,)).fetchone()
         if row is None:
             return None
@@ -225,12 +233,12 @@ class SqliteStore:
 
     async def heads(self) -> list[Head]:
         """Return the head of every run that has events, newest run first."""
-        with self._reading as connection:
+        with self._lending as connection:
             return [Head(*row) for row in connection.execute(_SQL["all_runs"])]
 
     async def read_range(self, run_id: str, from_seq: int = 1, to_seq: int | None = None) -> list[StoredEvent]:
         """Return events ``from_seq`` to ``to_seq``, both included."""
-        with self._reading as connection:
+        with self._lending as connection:
             row = connection.execute(_SQL["find_run"], (run_id,)).fetchone()
             if row is None:
                 return []
@@ -259,27 +267,28 @@ class SqliteStore:
 
     async def inbox(self, run_id: str) -> list[Message]:
         """Return the run's unconsumed messages, oldest first."""
-        with self._reading as connection:
+        with self._lending as connection:
             rows = connection.execute(_SQL["read_inbox"], (self._run_no(connection, run_id),))
             return [Message(run_id, *row) for row in rows]
 
     async def addressed(self) -> list[str]:
         """Return the ids of the runs with unconsumed messages."""
-        with self._reading as connection:
+        with self._lending as connection:
             return [run_id for (run_id,) in connection.execute(_SQL["addressed_runs"])]
 
     # --- artifacts --------------------------------------------------------------------------------------------------
 
     def _artifact_row(self, artifact: Artifact) -> tuple[bytes, str, int, bytes | None]:
         """Return an artifact's row; large bytes go to their file first, so no durable event names bytes that are not."""
-        identity = sha256(artifact.data)
-        if identity.hexdigest() != artifact.id:
+        data = artifact.data
+        digest = sha256(data).digest()
+        if digest.hex() != artifact.id:
             raise CorruptionError(f"artifact {artifact.id}", "its bytes hash to another id")
-        large = len(artifact.data) > INLINE_BYTES
-        if large:
-            with self._filing():
-                self._files.put(artifact.id, artifact.data)
-        return identity.digest(), artifact.kind, len(artifact.data), None if large else artifact.data
+        if len(data) <= INLINE_BYTES:
+            return digest, artifact.kind, len(data), data
+        with self._filing():
+            self._files.put(artifact.id, data)
+        return digest, artifact.kind, len(data), None
 
     async def put(self, artifact: Artifact) -> str:
         """Store an artifact on its own."""
@@ -362,7 +371,7 @@ class SqliteStore:
     def _find_artifact(self, artifact_id: str) -> tuple[bytes | None, int] | None:
         if not _DIGEST.fullmatch(artifact_id):
             return None
-        with self._reading as connection:
+        with self._lending as connection:
             rows = connection.execute(_SQL["get_artifact"], (bytes.fromhex(artifact_id),))
             row: tuple[bytes | None, int] | None = rows.fetchone()
         return row
@@ -370,9 +379,9 @@ class SqliteStore:
     async def close(self) -> None:
         """Close the file and give the worker's lock up."""
         with self._mutex:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+            if self._lending.connection is not None:
+                self._lending.connection.close()
+                self._lending.connection = None
             self._ownership.close()
 
 
