@@ -8,6 +8,7 @@ stores hold the same rows at the end. From the first commit to the last; plain `
 
 from __future__ import annotations
 
+import gc
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +39,7 @@ def _against_bare(name: str, plan: durum.ExecutionPlan, rounds: int, bounds: Bou
     for _ in range(rounds):
         with tempfile.TemporaryDirectory(prefix="durum-bench-") as folder:
             path, bare = Path(folder, "runs.db"), Path(folder, "bare.db")
+            gc.collect()  # what the rounds before left behind
             commits = drive_recorded(path, plan, CONTEXT)
             took["engine"].append(between(commits[0], commits[-1]))
             took["bare"].append(replay_bare(commits, bare))

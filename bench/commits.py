@@ -5,22 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from bench.rounds import Took
+from durum.ports import Artifact, StoredEvent
 from durum.stores.sqlite import SqliteStore
 from durum.stores.sqlite_file import open_database
 from durum.stores.statements import statements
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
-    from durum.ports import Artifact, StoredEvent
 
-
-class Commit(NamedTuple):
-    """One append, as it was acknowledged."""
+class Commit(msgspec.Struct, frozen=True, gc=False):
+    """One append, as it was acknowledged; noting it must cost next to nothing."""
 
     run_id: str
     expected_seq: int

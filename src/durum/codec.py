@@ -7,7 +7,7 @@ hash before the first event is ``SHA-256("durum-log/1\\n" + run id)``.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
@@ -96,41 +96,7 @@ def chain_hash(prev_hash: bytes, body: bytes) -> bytes:
     return hashlib.sha256(HASH_PREFIX + prev_hash + body).digest()
 
 
-def encode(  # noqa: PLR0913 - one argument a stored field
-    event: ev.Event,
-    *,
-    seq: int,
-    ts_millis: int,
-    epoch: int,
-    writer: str,
-    prev_hash: bytes,
-    state_id: str | None = None,
-    attempt: int | None = None,
-    branch: int = 0,
-) -> StoredEvent:
-    """Return an event as the bytes a store keeps, chained behind ``prev_hash``."""
-    body = _encode(
-        _Encoded(
-            attempt=attempt,
-            body=event,
-            branch=branch,
-            epoch=epoch,
-            kind=event.kind,
-            seq=seq,
-            state_id=state_id,
-            ts_millis=ts_millis,
-            v=event.version,
-            writer=writer,
-        )
-    )
-    return StoredEvent(seq, chain_hash(prev_hash, body), body)
-
-
-_OWN_KINDS = frozenset({ev.StateEntered, ev.StateCompleted})
-"""Kinds whose every field the engine makes and checks itself, so that they read back as they are."""
-
-
-class Header(NamedTuple):
+class Header(msgspec.Struct, frozen=True, gc=False):
     """What an envelope says beside its event and the hashes: where it stands, and who writes it there."""
 
     run_id: str
@@ -140,6 +106,30 @@ class Header(NamedTuple):
     attempt: int | None
     epoch: int
     writer: str
+    branch: int = 0
+
+
+def encode(event: ev.Event, header: Header, prev_hash: bytes) -> StoredEvent:
+    """Return an event as the bytes a store keeps, chained behind ``prev_hash``."""
+    body = _encode(
+        _Encoded(
+            attempt=header.attempt,
+            body=event,
+            branch=header.branch,
+            epoch=header.epoch,
+            kind=event.kind,
+            seq=header.seq,
+            state_id=header.state_id,
+            ts_millis=header.ts_millis,
+            v=event.version,
+            writer=header.writer,
+        )
+    )
+    return StoredEvent(header.seq, hashlib.sha256(HASH_PREFIX + prev_hash + body).digest(), body)
+
+
+_OWN_KINDS = frozenset({ev.StateEntered, ev.StateCompleted})
+"""Kinds whose every field the engine makes and checks itself, so that they read back as they are."""
 
 
 def record(event: ev.Event, header: Header, prev_hash: bytes) -> tuple[StoredEvent, ev.Envelope]:
@@ -148,21 +138,22 @@ def record(event: ev.Event, header: Header, prev_hash: bytes) -> tuple[StoredEve
     Raises:
         CorruptionError: it cannot.
     """
-    run_id, seq, now_ms, state_id, attempt, epoch, writer = header
-    stored = encode(
-        event,
-        seq=seq,
-        ts_millis=now_ms,
-        epoch=epoch,
-        writer=writer,
-        prev_hash=prev_hash,
-        state_id=state_id,
-        attempt=attempt,
-    )
+    stored = encode(event, header, prev_hash)
     if type(event) not in _OWN_KINDS:
-        return stored, decode(run_id, stored, prev_hash)
-    hashes = prev_hash.hex(), stored.hash.hex()
-    return stored, ev.Envelope(run_id, seq, now_ms, event, state_id, attempt, epoch, writer, *hashes)
+        return stored, decode(header.run_id, stored, prev_hash)
+    envelope = ev.Envelope(
+        header.run_id,
+        header.seq,
+        header.ts_millis,
+        event,
+        header.state_id,
+        header.attempt,
+        header.epoch,
+        header.writer,
+        prev_hash.hex(),
+        stored.hash.hex(),
+    )
+    return stored, envelope
 
 
 def decode(run_id: str, stored: StoredEvent, prev_hash: bytes) -> ev.Envelope:

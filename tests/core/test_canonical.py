@@ -21,14 +21,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from durum.core import canonical
-from durum.core.canonical import (
-    canonical_json,
-    decode_json,
-    digest,
-    digest_bytes,
-    normalized,
-    parse_json,
-)
+from durum.core.canonical import canonical_json, decode_json, digest, digest_bytes, normalized, parse_json
 from durum.core.exact_copy import MAX_DEPTH, MAX_INT, json_path
 from durum.core.ids import OpId
 from durum.errors import CanonicalJsonError
@@ -103,6 +96,14 @@ def reference(value: Any) -> bytes:
     return rfc8785.dumps(value)
 
 
+def fast(value: object) -> bytes | None:
+    """Return what msgspec writes for a value the guards vouch for, None for any other."""
+    try:
+        return canonical._encode_sorted(value) if canonical._is_plain(value) else None
+    except (RecursionError, UnicodeEncodeError):
+        return None
+
+
 @given(VALUES)
 @example({"\U00010000": 1, "\uffff": 2})
 @example({"a": [1.0, {"\U0001f600": -0.0, "\ue000": [None, True, '\x1f\x7f\u2028\\"/']}]})
@@ -111,7 +112,7 @@ def test_the_reference_writes_the_same_bytes(value: object) -> None:
     expected = reference(value)
     assert canonical_json(value) == expected
     assert canonical._slow(value) == expected
-    assert canonical._fast(value) in {expected, None}
+    assert fast(value) in {expected, None}
 
 
 @given(VALUES)
@@ -168,7 +169,7 @@ PLAIN: dict[str, object] = {
 def test_plain_data_takes_the_fast_path(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What runs carry every day is written by msgspec as it is, and is right: no slow path is needed."""
     monkeypatch.delattr(canonical, "_slow")
-    assert canonical_json(PLAIN[name]) == canonical._fast(PLAIN[name]) == reference(PLAIN[name])
+    assert canonical_json(PLAIN[name]) == reference(PLAIN[name])
 
 
 Pair = namedtuple("Pair", "a b")  # noqa: PYI024 (an untyped one is what is to be taken)
@@ -209,7 +210,7 @@ ODD: dict[str, tuple[object, bytes]] = {
 def test_odd_data_takes_the_slow_path(name: str) -> None:
     """What the guards do not vouch for still comes out as the RFC says, by value."""
     value, expected = ODD[name]
-    assert canonical._fast(value) is None
+    assert fast(value) is None
     assert canonical_json(value) == expected
 
 

@@ -19,17 +19,8 @@ CHARACTERS = ["x", "\x01", "\x7f", "\n", "ü", "\u2028", "😀", "\ud800"]
 def stored(error: BaseException) -> bytes:
     """Return the body of the event of a failure, with the longest names there are."""
     failed = ev.StateFailed(error=StateError(describe(error), STATE), state_id=STATE)
-    event = codec.encode(
-        failed,
-        seq=2**53,
-        ts_millis=2**53,
-        epoch=2**53,
-        writer="w" * 64,
-        prev_hash=b"0" * 32,
-        state_id=STATE,
-        attempt=2**53,
-    )
-    return event.body
+    header = codec.Header("0" * 36, 2**53, 2**53, STATE, 2**53, 2**53, "w" * 64)
+    return codec.encode(failed, header, b"0" * 32).body
 
 
 @pytest.mark.parametrize("character", CHARACTERS, ids=ascii)

@@ -128,8 +128,8 @@ def test_readers_share_what_was_read_and_hear_of_an_outage_each_for_itself() -> 
     first = artifacts.ArtifactReader(store)
     other = first.sibling()
     first.on_away = heard.append
-    first.remember("a" * 64, b"x")
-    assert other.at_hand("a" * 64) == b"x"
+    first.cache.keep("a" * 64, b"x")
+    assert other.cache.get("a" * 64) == b"x"
     store.plan = failing("get", Fault.NOT_DONE, 1, 2)
     with pytest.raises(NotFoundError):  # the third try went through
         asyncio.run(other.get("b" * 64))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from durum.codec import chain_hash, encode, genesis_hash
+from durum.codec import Header, chain_hash, encode, genesis_hash
 from durum.core import events as ev
 from durum.core.canonical import JsonObject, JsonValue, canonical_json, digest_bytes
 from durum.core.facts import KeyMaker, request_object
@@ -283,8 +283,8 @@ def encoded() -> list[StoredEvent]:
     stored: list[StoredEvent] = []
     previous = genesis_hash(RUN)
     for seq, event in enumerate(events, 1):
-        place = {"seq": seq, "ts_millis": START_MS, "epoch": 2**40, "branch": seq - 1}
-        stored.append(encode(event, writer="w", prev_hash=previous, state_id=STATE, attempt=seq * 1_000, **place))
+        header = Header(RUN, seq, START_MS, STATE, seq * 1_000, 2**40, "w", seq - 1)
+        stored.append(encode(event, header, previous))
         previous = stored[-1].hash
     return stored
 

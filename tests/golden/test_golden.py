@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from durum.codec import EVENT_KINDS, chain_hash, decode_log, encode, genesis_hash
+from durum.codec import EVENT_KINDS, Header, chain_hash, decode_log, encode, genesis_hash
 from durum.core import events as ev
 from durum.core.canonical import canonical_json, decode_json, digest_bytes
 from durum.core.manifest import decode_manifest, manifest_bytes
@@ -47,14 +47,17 @@ def again(envelopes: Iterable[ev.Envelope]) -> list[StoredEvent]:
     return [
         encode(
             envelope.event,
-            seq=envelope.seq,
-            ts_millis=envelope.ts_millis,
-            epoch=envelope.epoch,
-            writer=envelope.writer,
-            prev_hash=bytes.fromhex(envelope.prev_hash),
-            state_id=envelope.state_id,
-            attempt=envelope.attempt,
-            branch=envelope.branch,
+            Header(
+                envelope.run_id,
+                envelope.seq,
+                envelope.ts_millis,
+                envelope.state_id,
+                envelope.attempt,
+                envelope.epoch,
+                envelope.writer,
+                envelope.branch,
+            ),
+            bytes.fromhex(envelope.prev_hash),
         )
         for envelope in envelopes
     ]

@@ -8,7 +8,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from durum.codec import EVENT_KINDS, decode, decode_log, encode, genesis_hash
+from durum.codec import EVENT_KINDS, Header, decode, decode_log, encode, genesis_hash
 from durum.core import events as ev
 from durum.core.canonical import canonical_json
 from durum.core.failure import ErrorCategory, ErrorInfo, StateError
@@ -136,12 +136,12 @@ def test_a_log_comes_back_as_it_went(events: list[tuple[ev.Event, str | None, in
     stored: list[StoredEvent] = []
     previous = genesis_hash(RUN)
     for seq, (event, state_id, attempt) in enumerate(events, start=1):
-        known: dict[str, Any] = {"seq": seq, "ts_millis": seq, "epoch": 1, "writer": "w", "prev_hash": previous}
-        one = encode(event, **known, state_id=state_id, attempt=attempt)
+        header = Header(RUN, seq, seq, state_id, attempt, 1, "w")
+        one = encode(event, header, previous)
         envelope = decode(RUN, one, previous)
         assert (envelope.event, envelope.state_id, envelope.attempt) == (event, state_id, attempt)
         assert canonical_json(msgspec.json.decode(one.body)) == one.body
-        assert encode(envelope.event, **known, state_id=state_id, attempt=attempt) == one
+        assert encode(envelope.event, header, previous) == one
         stored.append(one)
         previous = one.hash
     assert [envelope.event for envelope in decode_log(RUN, stored)] == [event for event, _, _ in events]

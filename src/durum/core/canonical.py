@@ -25,6 +25,7 @@ _encode_as_is: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder().decode
 
 _STR: Final = frozenset({str})
+_INT: Final = frozenset({int})
 _ATOMS: Final = frozenset({str, bool, type(None)})
 _PLAIN: Final = frozenset({str, bool, type(None), int, float, dict, list})
 _NESTING: Final = frozenset({dict, list})
@@ -47,8 +48,12 @@ _Unchecked: TypeAlias = Any  # may be of any type until the guards have looked
 
 def canonical_json(value: object) -> bytes:
     """Return the RFC 8785 bytes of ``value``; ``CanonicalJsonError`` says what has none, and where."""
-    data = _fast(value)
-    return _slow(value) if data is None else data
+    try:
+        if _is_plain(value):
+            return _encode_sorted(value)
+    except (RecursionError, UnicodeEncodeError):  # deep in a stack already; a lone surrogate
+        pass
+    return _slow(value)
 
 
 def canonical_parts(value: object) -> bytes:
@@ -74,16 +79,8 @@ def normalized(value: object) -> JsonValue:
     return decode_json(canonical_json(value))
 
 
-def _fast(value: object) -> bytes | None:
-    """Return the canonical bytes if msgspec is known to write them for ``value``, else None."""
-    try:
-        return _encode_sorted(value) if _is_plain(value) else None
-    except (RecursionError, UnicodeEncodeError):  # deep in a stack already; a lone surrogate
-        return None
-
-
 def _is_plain(value: _Unchecked) -> bool:
-    """Check ``value`` level by level, so that the inner loops over many containers run in C."""
+    """Tell whether msgspec writes canonical bytes for ``value``; level by level, so that the inner loops run in C."""
     batch = [value]
     if type(value) not in _NESTING:
         return _atoms_are_plain(batch, {type(value)})
@@ -96,9 +93,9 @@ def _is_plain(value: _Unchecked) -> bool:
             return True
         if not _atoms_are_plain(items, kinds):
             return False
-        batch = [item for item in items if type(item) in _NESTING]
-        if not batch:
+        if kinds.isdisjoint(_NESTING):
             return True
+        batch = [item for item in items if type(item) in _NESTING]
         if sum(map(len, batch)) > _LARGE_BATCH and len(set(map(id, batch))) < len(batch):
             return False
     return False
@@ -128,15 +125,13 @@ def _keys_are_plain(keys: _Unchecked) -> bool:
 def _atoms_are_plain(items: _Unchecked, kinds: set[type]) -> bool:
     if not kinds <= _PLAIN:
         return False
-    if int in kinds and not _ints_are_safe(items, kinds):
-        return False
-    return float not in kinds or all(float_is_plain(item) for item in items if type(item) is float)
-
-
-def _ints_are_safe(items: _Unchecked, kinds: set[type]) -> bool:
-    if len(kinds) == 1:
+    if kinds == _INT:
         return bool(min(items) >= -MAX_INT and max(items) <= MAX_INT)
-    return not [item for item in items if type(item) is int and not -MAX_INT <= item <= MAX_INT]
+    if int in kinds:
+        for item in items:
+            if type(item) is int and not -MAX_INT <= item <= MAX_INT:
+                return False
+    return float not in kinds or all(float_is_plain(item) for item in items if type(item) is float)
 
 
 # --- the slow path: anything odd, and every refusal ----------------------------------------------------------------------
@@ -157,7 +152,7 @@ def decode_json(data: bytes) -> JsonValue:
     """Read canonical bytes that Durum wrote; use ``parse_json`` for text from anyone else."""
     try:
         value: JsonValue = _decode(data)
-        if _LONG_INT not in data.translate(_DIGITS_TO_ZERO):
+        if data.translate(_DIGITS_TO_ZERO).find(_LONG_INT) < 0:
             return value
         root = [value]
         _restore_floats(root)

@@ -37,18 +37,17 @@ def explicit_key(key: str) -> str:
     return str(checked)
 
 
-class KeyMaker:
+class KeyMaker(msgspec.Struct, eq=False):
     """Derives the fact keys of one attempt: state, namespace, request digest and which time this request is made."""
 
-    def __init__(self, state_id: str) -> None:
-        self._state_id = state_id
-        self._seen: dict[str, int] = {}
+    state_id: str
+    seen: dict[str, int] = {}
 
     def key(self, namespace: str, request_id: str) -> str:
         """Return the key of the next occurrence of a request."""
-        stem = f"{self._state_id}{DERIVED}{namespace}{DERIVED}{request_id}"
-        occurrence = self._seen.get(stem, 0)
-        self._seen[stem] = occurrence + 1
+        stem = f"{self.state_id}{DERIVED}{namespace}{DERIVED}{request_id}"
+        occurrence = self.seen.get(stem, 0)
+        self.seen[stem] = occurrence + 1
         return f"{stem}{DERIVED}{occurrence}"
 
 

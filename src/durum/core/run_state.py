@@ -145,7 +145,10 @@ def satisfied(progress: Progress) -> bool:
 def make_ready(state: RunState, position: int) -> None:
     """Let a state be entered."""
     state.states[position].status = StateStatus.READY
-    insort(state.ready, position, key=state.plan.precedence)
+    if state.ready:
+        insort(state.ready, position, key=state.plan.precedence)
+    else:
+        state.ready.append(position)
 
 
 def unblock(state: RunState, position: int) -> None:

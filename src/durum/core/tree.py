@@ -52,11 +52,12 @@ class Node(msgspec.Struct, frozen=True, gc=False):
     items: tuple[Item, ...]
     id: str
     data: bytes
+    keys: tuple[str, ...] = ()  # of the items of a map, to find one by; the last is the largest at or below this node
 
     @property
     def last_key(self) -> str:
         """The largest key at or below this node."""
-        return self.items[-1].key if self.items else ""
+        return self.keys[-1] if self.keys else ""
 
 
 _LEAF = {True: b'{"m":[', False: b'{"l":['}
@@ -78,9 +79,13 @@ def list_item(entry: bytes, level: int = 0) -> Item:
 
 
 def _make_node(items: Sequence[Item], *, keyed: bool, level: int) -> Node:
+    return _node_of(tuple(items), tuple([item.key for item in items]) if keyed else (), keyed=keyed, level=level)
+
+
+def _node_of(items: tuple[Item, ...], keys: tuple[str, ...], *, keyed: bool, level: int) -> Node:
     head = (_INNER if level else _LEAF)[keyed]
     data = NODE_PREFIX + head + b",".join([item.text for item in items]) + b"]}"
-    return Node(tuple(items), sha256(data).hexdigest(), data)
+    return Node(items, sha256(data).hexdigest(), data, keys)
 
 
 def _split(items: Iterable[Item]) -> tuple[list[list[Item]], list[Item]]:
@@ -140,15 +145,18 @@ class Tree(msgspec.Struct, frozen=True, gc=False):
         at = bisect_left(leaves, key, key=_last_key) if len(leaves) > 1 else 0
         if at == len(leaves):
             return None
-        items = leaves[at].items
-        place = bisect_left(items, key, key=_key)
-        return items[place] if place < len(items) and items[place].key == key else None
+        leaf = leaves[at]
+        place = bisect_left(leaf.keys, key)
+        return leaf.items[place] if place < len(leaf.keys) and leaf.keys[place] == key else None
 
-    def edit(self, changes: Mapping[str, Item | None], fresh: list[Node]) -> Tree:
-        """Return the map with items replaced, added or (None) removed; nodes made on the way are added to ``fresh``."""
-        replaced = self._replaced(*next(iter(changes.items())), fresh) if len(changes) == 1 else None
-        if replaced is not None:
-            return replaced
+    def edit(self, entries: Mapping[str, bytes | None], fresh: list[Node]) -> Tree:
+        """Return the map with entries replaced, added or (None) removed; nodes made on the way are added to ``fresh``."""
+        if len(entries) == 1:
+            ((key, entry),) = entries.items()
+            replaced = None if entry is None else self._replaced(key, entry, fresh)
+            if replaced is not None:
+                return replaced
+        changes = {key: None if entry is None else map_item(key, entry) for key, entry in entries.items()}
         levels: list[tuple[Node, ...]] = []
         for level, old in enumerate(self.levels):
             new, removed, added = _edit_level(old, changes, level=level)
@@ -156,26 +164,27 @@ class Tree(msgspec.Struct, frozen=True, gc=False):
             levels.append(new)
             if len(new) == 1:
                 return Tree(keyed=True, levels=tuple(levels))
-            gone: dict[str, Item | None] = {node.last_key: None for node in removed}
+            gone: dict[str, Item | None] = dict.fromkeys(node.last_key for node in removed)
             changes = gone | {node.last_key: _parent_item(node, keyed=True, level=level + 1) for node in added}
         return self._topped(levels, fresh)
 
-    def _replaced(self, key: str, item: Item | None, fresh: list[Node]) -> Tree | None:
-        """Return the map with the item of one key replaced: no cut moves. None if that is not what is asked for."""
-        if item is None or self.find(key) is None:
-            return None
+    def _replaced(self, key: str, entry: bytes, fresh: list[Node]) -> Tree | None:
+        """Return the map with the entry of a key replaced: no cut moves, for keys make them. None if the key is not there."""
         levels: list[tuple[Node, ...]] = []
         for level, nodes in enumerate(self.levels):
             at = bisect_left(nodes, key, key=_last_key) if len(nodes) > 1 else 0
-            items = nodes[at].items
-            place = bisect_left(items, key, key=_key) if len(items) > 1 else 0
-            made = _make_node((*items[:place], item, *items[place + 1 :]), keyed=True, level=level)
+            keys = nodes[at].keys if at < len(nodes) else ()
+            place = bisect_left(keys, key)
+            if place == len(keys) or keys[place] != key:
+                return None
+            items = list(nodes[at].items)
+            items[place] = Item(b"[" + _text(key) + b"," + entry + b"]", items[place].cut, key)
+            made = _node_of(tuple(items), keys, keyed=True, level=level)
             fresh.append(made)
             if len(nodes) == 1:
                 return Tree(keyed=True, levels=(*levels, (made,)))
             levels.append((*nodes[:at], made, *nodes[at + 1 :]))
-            key = items[-1].key
-            item = _parent_item(made, keyed=True, level=level + 1)
+            key, entry = keys[-1], reference(made.id)
         return None
 
     def extend(self, items: Sequence[Item], fresh: list[Node]) -> Tree:
@@ -312,8 +321,12 @@ class NodeBody(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_f
         """The ids of the nodes below, None for a leaf."""
         return self.L if self.M is None else [child for _, child in self.M]
 
-    def items(self, level: int) -> tuple[Item, ...]:
-        """Return the items as the tree holds them."""
+    def node(self, level: int, identity: str, data: bytes) -> Node:
+        """Return the node as the tree holds it."""
+        items = self._items(level)
+        return Node(items, identity, data, tuple([item.key for item in items]) if self.keyed else ())
+
+    def _items(self, level: int) -> tuple[Item, ...]:
         if self.m is not None:
             return tuple([map_item(key, bytes(entry)) for key, entry in self.m])
         if self.l is not None:

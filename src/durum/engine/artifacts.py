@@ -19,15 +19,17 @@ _LARGEST_CACHED = 1024 * 1024
 _TRIES = 3
 
 
-class _Cache(OrderedDict[str, bytes]):
-    """What was written or read last, up to so many bytes in all."""
+class Cache(OrderedDict[str, bytes]):
+    """The bytes of artifacts that were written or read last, up to so many in all; none of more than 1 MiB."""
 
     def __init__(self, capacity_bytes: int) -> None:
         super().__init__()
         self._left = capacity_bytes
 
     def keep(self, artifact_id: str, data: bytes) -> None:
-        """Keep bytes that are not there yet, and drop the oldest for them."""
+        """Keep bytes that will likely be read next, and drop the oldest for them."""
+        if artifact_id in self or len(data) > _LARGEST_CACHED:
+            return
         self[artifact_id] = data
         self._left -= len(data)
         while self._left < 0:
@@ -38,22 +40,18 @@ class _Cache(OrderedDict[str, bytes]):
 class ArtifactReader:
     """Serves artifact bytes from memory where it can; content never changes, so nothing goes stale."""
 
-    def __init__(self, store: ArtifactStore, capacity_bytes: int = CACHE_BYTES, cache: _Cache | None = None) -> None:
+    def __init__(self, store: ArtifactStore, capacity_bytes: int = CACHE_BYTES, cache: Cache | None = None) -> None:
         self._store = store
-        self._cache = _Cache(capacity_bytes) if cache is None else cache
+        self.cache = Cache(capacity_bytes) if cache is None else cache
         self.on_away: Callable[[StoreUnavailableError], None] | None = None
 
     def sibling(self) -> ArtifactReader:
         """Return a reader over the same cache for another run, which hears for itself when the store is away."""
-        return ArtifactReader(self._store, cache=self._cache)
-
-    def at_hand(self, artifact_id: str) -> bytes | None:
-        """Return the bytes of an artifact if they are in memory."""
-        return self._cache.get(artifact_id)
+        return ArtifactReader(self._store, cache=self.cache)
 
     async def get(self, artifact_id: str) -> bytes:
         """Return the bytes of an artifact; a store that stays away is told to ``on_away`` too, for a step may swallow it."""
-        data = self._cache.get(artifact_id)
+        data = self.cache.get(artifact_id)
         if data is None:
             try:
                 data = await self._read(artifact_id)
@@ -61,7 +59,7 @@ class ArtifactReader:
                 if self.on_away is not None:
                     self.on_away(error)
                 raise
-            self.remember(artifact_id, data)
+            self.cache.keep(artifact_id, data)
         return data
 
     async def _read(self, artifact_id: str) -> bytes:
@@ -78,8 +76,3 @@ class ArtifactReader:
     async def put_stream(self, chunks: AsyncIterable[bytes]) -> StoredFile:
         """Store what a call streams beside its outcome; see ``ArtifactStore.put_stream``."""
         return await self._store.put_stream(ArtifactKind.FACT_PAYLOAD, chunks)
-
-    def remember(self, artifact_id: str, data: bytes) -> None:
-        """Keep bytes that were just written; they are likely to be read next."""
-        if artifact_id not in self._cache and len(data) <= _LARGEST_CACHED:
-            self._cache.keep(artifact_id, data)

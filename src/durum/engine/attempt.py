@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from durum.codec import EVENT_KINDS
 from durum.core.canonical import canonical_json, normalized
+from durum.core.config import RunConfig
 from durum.core.events import RESERVED_EVENT_NAMES, DomainEvent
 from durum.core.failure import (
     EFFECT_UNKNOWN,
@@ -31,9 +33,8 @@ from durum.engine.settling import leave_behind
 from durum.errors import ConfigError, DurumError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Coroutine, Iterable
 
-    from durum.core.config import RunConfig
     from durum.core.state import State
     from durum.engine.artifacts import ArtifactReader
     from durum.engine.context import ContextOverlay
@@ -50,14 +51,13 @@ _ENGINE_CODES = frozenset({EFFECT_UNKNOWN, ORPHAN_ATTEMPT_RECOVERED, RUN_CANCELL
 _CANCELLED_HINT = "the step cancelled itself; catch asyncio.CancelledError or use a timeout of its own"
 
 
-class DomainEvents:
+class DomainEvents(msgspec.Struct, eq=False):
     """Implements ``EventRecorder``: checks what a step reports and hands it on."""
 
-    def __init__(self, config: RunConfig, sink: Callable[[DomainEvent], None], guard: SecretGuard | None = None) -> None:
-        self._config = config
-        self._sink = sink
-        self.guard = guard or SecretGuard(KnownSecrets())  # replay resolves no secret
-        self.open = True
+    _config: RunConfig
+    _sink: Callable[[DomainEvent], None]
+    guard: SecretGuard = msgspec.field(default_factory=lambda: SecretGuard(KnownSecrets()))  # replay resolves no secret
+    open: bool = True
 
     def emit(self, name: str, payload: object = None, *, verbose: bool = False) -> Any:  # noqa: ANN401 - see ``Done``
         """Add one domain event to the next append; reserved names are refused."""
@@ -120,7 +120,8 @@ async def execute(
         ended = events.guard.refused
     if isinstance(ended, StateOutcome):
         try:
-            _refuse_known_secrets(events.guard, overlay, ended.extension)
+            if events.guard.known:
+                _refuse_known_secrets(events.guard, overlay, ended.extension)
             return Executed(await overlay.commit(), None, ended.extension)
         except (DurumError, RecursionError) as error:
             ended = error
@@ -130,7 +131,7 @@ async def execute(
 
 def _refuse_known_secrets(guard: SecretGuard, overlay: ContextOverlay, extension: Items | Child | None = None) -> None:
     """Refuse what an attempt would leave if it holds the value of a secret: what it wrote, and the inputs of a child run."""
-    for data in overlay.staged() if guard.active else ():
+    for data in overlay.staged():
         guard.check("the context", data)
     if isinstance(extension, Child):
         guard.check_value("an input of a child run", extension.inputs)
@@ -155,7 +156,8 @@ async def _diagnostic(state: State, overlay: ContextOverlay, guard: SecretGuard)
     try:
         if getattr(state, "snapshot", None) != SnapshotPolicy.ALWAYS:
             return None
-        _refuse_known_secrets(guard, overlay)
+        if guard.known:
+            _refuse_known_secrets(guard, overlay)
         return await overlay.commit()
     except Exception:  # noqa: BLE001 - a state and its reducers are arbitrary code
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import uuid
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -97,7 +98,7 @@ class Attempts:
                 state,
                 overlay,
                 io,
-                DomainEvents(self._state.config, self._sink(attempt), io.guard),
+                DomainEvents(self._state.config, partial(self._take, attempt), io.guard),
                 self._world.reader,
                 timeout_ms=node.timeout_ms,
                 progress=lambda message: self._progress(node.id, self._world.transports.clean(message)),
@@ -108,8 +109,10 @@ class Attempts:
             raise
         finally:
             current_place.reset(place)
-        cut = executed.error is not None and executed.error.code in {RUN_CANCELLED, STEP_TIMEOUT}
-        await io.settle(self._cancelled, cut=cut)
+        io.close()
+        if io.acted is not None:
+            cut = executed.error is not None and executed.error.code in {RUN_CANCELLED, STEP_TIMEOUT}
+            await io.acted.settle(self._cancelled, cut=cut)
         if self._world.away is not None:
             raise self._world.away
         self._finish(begun, overlay, io, executed)
@@ -134,22 +137,16 @@ class Attempts:
             template = template.replace("{index}", str(index)) if "{index}" in template else f"{template}/i{index}"
         return template.replace("{run_id}", run_id)
 
-    def _sink(self, attempt: Attempt) -> Callable[[ev.DomainEvent], None]:
-        """Return what takes an attempt's domain events: in the loop's thread only, for that is where events are chained."""
+    def _take(self, attempt: Attempt, event: ev.DomainEvent) -> None:
+        """Take an attempt's domain event: in the loop's thread only, for that is where events are chained."""
+        if threading.get_ident() == self._home:
+            self._emit(attempt, event)
+        else:
+            self._loop.call_soon_threadsafe(self._emit, attempt, event)
 
-        def take(event: ev.DomainEvent) -> None:
-            if attempt.open:
-                self._emit(event, attempt)
-
-        def sink(event: ev.DomainEvent) -> None:
-            if threading.get_ident() == self._home:
-                take(event)
-            else:
-                self._loop.call_soon_threadsafe(take, event)
-
-        return sink
-
-    def _emit(self, event: ev.DomainEvent, attempt: Attempt) -> None:
+    def _emit(self, attempt: Attempt, event: ev.DomainEvent) -> None:
+        if not attempt.open:
+            return
         if len(event.payload) > ev.INLINE_PAYLOAD_BYTES:
             reference = self._recorder.keep(ArtifactKind.OTHER, bytes(event.payload))
             event = ev.DomainEvent(name=event.name, payload=msgspec.Raw(b"null"), payload_ref=reference)
@@ -160,9 +157,9 @@ class Attempts:
     def _finish(self, begun: Begun, overlay: ContextOverlay, io: LiveIo, executed: Executed) -> None:
         node = self._state.plan.nodes[begun.position]
         cancelled = executed.error is not None and executed.error.code == RUN_CANCELLED
-        blocked = None if cancelled else io.blocked
+        blocked = None if cancelled or io.acted is None else io.acted.blocked
         error = executed.error if blocked is None else describe(blocked, scrub=io.guard.scrub)
-        if error is None:
+        if error is None and executed.extension is not None:
             error = self._extend(node, begun.number, executed)
         if error is not None:
             self._fail(node, begun.number, error, executed)
@@ -175,7 +172,8 @@ class Attempts:
         self._recorder.keep_all(ArtifactKind.CONTEXT_SNAPSHOT, committed.artifacts)
         self._snapshots.remember(committed.tree)
         done = completion(node, overlay.reads, committed, io.facts_digest())
-        self._recorder.keep_all(ArtifactKind.OTHER, done.artifacts)
+        if done.artifacts:
+            self._recorder.keep_all(ArtifactKind.OTHER, done.artifacts)
         self._recorder.stage(done.event, node.id, begun.number, done.attached)
 
     def _fail(self, node: PlanNode, number: int, error: ErrorInfo, executed: Executed) -> None:
@@ -190,8 +188,6 @@ class Attempts:
     def _extend(self, node: PlanNode, number: int, executed: Executed) -> ErrorInfo | None:
         """Stage what the attempt wants to run next; return why that cannot be, if so."""
         match executed.extension:
-            case None:
-                return None
             case Items(count=count) if node.each is not None:
                 self._recorder.stage(ev.PlanExtended(count=count, rule="each", state_id=node.id), node.id, number)
                 return None

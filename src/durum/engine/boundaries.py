@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from durum.core.run_state import RunState
-    from durum.core.tree import Item
     from durum.engine.snapshots import Snapshots
 
 
@@ -42,7 +41,7 @@ class Boundaries:
         plan = self._state.plan
         deps = plan.deps[position]
         if len(deps) == 1 and (left := self._state.states[deps[0]].snapshot_id) is not None:  # nothing to join
-            return await self._snapshots.tree(left), None
+            return self._snapshots.trees.get(left) or await self._snapshots.tree(left), None
         return await self._joined(deps, plan.nodes[position].id, artifacts, recorded)
 
     async def final(self, artifacts: dict[str, bytes], recorded: str | None = None) -> tuple[Tree, ContextError | None]:
@@ -60,7 +59,7 @@ class Boundaries:
         merges = Merges(self._state.plan.merges, self._reducers)  # the code may have changed, and how keys merge with it
         changes, conflicts = resolve(self._state, join, self._writers, lambda key: _entry(tree, key))
         fault: ContextError | None = await self._conflict(conflicts[0], state_id) if conflicts else None
-        edits: dict[str, Item | None] = {}
+        edits: dict[str, bytes | None] = {}
         for change in changes:
             try:
                 edits[change.key] = await changed(self._snapshots, tree, change, merges, artifacts, recorded)

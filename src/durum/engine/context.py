@@ -15,18 +15,18 @@ import msgspec
 from durum.core.canonical import canonical_json, canonical_parts, decode_json, digest_bytes
 from durum.core.events import Write
 from durum.core.ids import ContextKey
-from durum.core.merges import APPEND
+from durum.core.merges import APPEND, Merges
 from durum.core.secrets import refuse_secrets
-from durum.core.tree import INLINE_BYTES, TREE_BYTES, Item, Tree, entry_of, map_item, map_row, reference
+from durum.core.tree import INLINE_BYTES, TREE_BYTES, Tree, entry_of, map_row, reference
 from durum.engine.merging import appended, edit_tree
+from durum.engine.snapshots import Snapshots
 from durum.errors import ConfigError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Mapping
 
     from durum.core.canonical import JsonObject, JsonValue
-    from durum.core.merges import Folding, Merges
-    from durum.engine.snapshots import Snapshots
+    from durum.core.merges import Folding
 
 _NULL = msgspec.Raw(b"null")
 T = TypeVar("T")
@@ -50,16 +50,15 @@ class Committed(msgspec.Struct, frozen=True):
     artifacts: dict[str, bytes]
 
 
-class ContextOverlay:
+class ContextOverlay(msgspec.Struct, eq=False):
     """Implements ``DynContext`` over a base snapshot."""
 
-    def __init__(self, snapshots: Snapshots, base: Tree, merges: Merges) -> None:
-        self._snapshots = snapshots
-        self._base = base
-        self._merges = merges
-        self._staged: dict[str, Staged] = {}
-        self._reads: dict[str, bytes | None] = {}  # key -> entry read from the base, None if it was absent
-        self._item_reads: dict[str, bytes | None] = {}  # key -> the one item of it that was read
+    _snapshots: Snapshots
+    _base: Tree
+    _merges: Merges
+    _staged: dict[str, Staged] = {}
+    _reads: dict[str, bytes | None] = {}  # key -> entry read from the base, None if it was absent
+    _item_reads: dict[str, bytes | None] = {}  # key -> the one item of it that was read
 
     def read(self, key: str) -> JsonValue:
         """Return a fresh copy of the value, None if the key is absent; ``has`` tells an absent key from a null."""
@@ -99,7 +98,7 @@ class ContextOverlay:
 
         Under a key with a reducer it is what this state contributes; writing again replaces it.
         """
-        key = _checked_key(key)
+        key = _checked_text(key) if type(key) is str else _checked_key(key)
         merge = self._merges.names.get(key)
         if merge == APPEND:
             message = f"context key {key!r} merges by appending; return or append only the new items"
@@ -145,36 +144,33 @@ class ContextOverlay:
 
     def _look(self, key: str) -> bytes | None:
         if key not in self._reads:
-            item = self._base.find(_checked_key(key))
+            item = self._base.find(_checked_text(key))
             self._reads[key] = None if item is None else map_row(item)[1]
         return self._reads[key]
 
     async def commit(self) -> Committed:
         """Return the base with the staged changes; the overlay must not be used afterwards."""
         artifacts: dict[str, bytes] = {}
-        edits: dict[str, Item | None] = {}
+        edits: dict[str, bytes | None] = {}
         writes = []
-        for key in sorted(self._staged):
-            staged = self._staged[key]
+        for key, staged in sorted(self._staged.items()):
             if staged.op == "delete":
                 edits[key] = None
                 writes.append(Write(key, _NULL, "delete"))
                 continue
             entry = _entry(staged, artifacts)
             writes.append(Write(key, msgspec.Raw(entry), staged.op))  # type: ignore[arg-type]
-            edits[key] = map_item(key, await self._merged(key, staged, entry, artifacts))
+            edits[key] = entry if staged.op == "set" else await self._merged(key, staged, artifacts)
         tree = edit_tree(self._base, edits, artifacts)
         return Committed(tree, writes, artifacts)
 
-    async def _merged(self, key: str, staged: Staged, entry: bytes, artifacts: dict[str, bytes]) -> bytes:
-        """Return the entry a key comes to by what was staged."""
+    async def _merged(self, key: str, staged: Staged, artifacts: dict[str, bytes]) -> bytes:
+        """Return the entry a key comes to by what was added or contributed."""
         if staged.op == "append":
             return await appended(self._snapshots, self._base, key, _items(staged), artifacts)
-        if staged.op == "reduce":
-            found = self._base.find(key)
-            before = None if found is None else await self._snapshots.value(map_row(found)[1])
-            return self._folded(key, staged, before).entry(artifacts.__setitem__)
-        return entry
+        found = self._base.find(key)
+        before = None if found is None else await self._snapshots.value(map_row(found)[1])
+        return self._folded(key, staged, before).entry(artifacts.__setitem__)
 
     def _folded(self, key: str, staged: Staged, before: JsonValue) -> Folding:
         folding = self._merges.folding(key, before)

@@ -83,7 +83,8 @@ class Driver:
 
     async def _begin(self, started: list[Begun]) -> bool:
         """Execute attempts and return whether one is over: a task for each that may suspend, the others where we stand."""
-        if len(started) == 1 and self._alone:
+        state = self._state
+        if len(started) == 1 and not (self._tasks or state.waiting or state.children or state.gates):
             await self._attempts.run(started[0])  # no other could begin meanwhile
             return True
         inline: list[Begun] = []
@@ -114,11 +115,6 @@ class Driver:
         self._children.check()
         return False
 
-    @property
-    def _alone(self) -> bool:
-        """Whether only the attempt that begins now can bring the run on."""
-        return not (self._tasks or self._state.waiting or self._state.children or self._state.gates)
-
     def drain(self) -> None:
         """Enter nothing more; what is under way may come to its end."""
         self._draining = True
@@ -147,7 +143,7 @@ class Driver:
         """Stage what decide asks for until it asks for nothing but waiting, and make it durable in one commit."""
         begun: list[Begun] = []
         parked = False
-        while not self._state.over and not parked:
+        while self._state.completed is None and not parked:
             commands = d.decide(self._state, self._world.clock.now_ms())
             if self._draining or self._state.cancelling is not None:
                 commands = self._allowed(commands)
@@ -164,21 +160,21 @@ class Driver:
                 break  # whatever may begin has begun
         if not self._may_go_on(begun):
             await self._recorder.commit()
-        return begun, parked or self._state.over or (self._draining and not self._state.open)
+        return begun, parked or self._state.completed is not None or (self._draining and not self._state.open)
 
     def _may_go_on(self, begun: list[Begun]) -> bool:
         """Whether these attempts need no commit before them: plain steps side by side, and only the limit held them back.
 
         They share one, as they would if there were room for all of them; a step behind another never waits for company.
         """
-        since = self._loop.time() - self._committed
-        side_by_side = all(attempt.position in self._held_back and self._attempts.is_inline(attempt) for attempt in begun)
-        self._company += len(begun)
-        alone = bool(begun) and side_by_side and not self._tasks
-        if alone and self._company <= _COMPANY and since < _REST_SECONDS:
-            return True
+        if self._held_back and begun and not self._tasks:
+            self._company += len(begun)
+            side_by_side = all(attempt.position in self._held_back and self._attempts.is_inline(attempt) for attempt in begun)
+            if side_by_side and self._company <= _COMPANY and self._loop.time() - self._committed < _REST_SECONDS:
+                return True
         self._held_back = set(self._state.ready[:_COMPANY])
-        self._company, self._committed = 0, self._loop.time()
+        if self._held_back:
+            self._company, self._committed = 0, self._loop.time()
         return False
 
     def _allowed(self, commands: list[d.Command]) -> list[d.Command]:
@@ -225,7 +221,8 @@ class Driver:
         state_id = self._state.plan.nodes[command.position].id
         artifacts: dict[str, bytes] = {}
         base, fault = await self._boundaries.base(command.position, artifacts)
-        self._recorder.keep_all(ArtifactKind.CONTEXT_SNAPSHOT, artifacts)
+        if artifacts:
+            self._recorder.keep_all(ArtifactKind.CONTEXT_SNAPSHOT, artifacts)
         entered = ev.StateEntered(attempt=command.attempt, base_snapshot_id=base.id, state_id=state_id)
         self._recorder.stage(entered, state_id, command.attempt)
         if fault is not None:

@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from durum.core.canonical import JsonValue
     from durum.core.events import FactOutcome, FactScope
     from durum.engine.transports import CallHandle
-    from durum.errors import EffectUnknownError
 
 CANCELLED = canonical_json({"cancelled": True})
 
@@ -115,19 +114,14 @@ class LiveIo:
         self.flying: dict[str, str] = {}  # fact key -> namespace of calls without an outcome yet
         self._begun = 0  # calls that were not answered from the record
         self.used: dict[str, str] = {}  # fact key -> payload id, of every fact this attempt went by
-        self._effects: Effects | None = None
+        self.acted: Effects | None = None
 
     @property
     def effects(self) -> Effects:
         """The attempt's effects; few attempts have any."""
-        if self._effects is None:
-            self._effects = Effects(self)
-        return self._effects
-
-    @property
-    def blocked(self) -> EffectUnknownError | None:
-        """What ends the attempt whatever the step makes of it: an effect nobody can tell the outcome of."""
-        return None if self._effects is None else self._effects.blocked
+        if self.acted is None:
+            self.acted = Effects(self)
+        return self.acted
 
     # --- the provider -----------------------------------------------------------------------------------------------
 
@@ -328,19 +322,17 @@ class LiveIo:
 
     # --- the end ----------------------------------------------------------------------------------------------------
 
-    async def settle(self, cancelled: asyncio.Future[None] | None = None, *, cut: bool = False) -> None:
-        """Close the attempt's IO: nothing begins any more, what was not waited for is cancelled, effects come to their end."""
+    def close(self) -> None:
+        """Close the attempt's IO: nothing begins any more, what was not waited for is cancelled."""
         self.attempt.open = False
         for key in list(self.flying):
             self.cancelled(key)
-        if self._effects is not None:
-            await self._effects.settle(cancelled, cut=cut)
 
     async def let_go(self) -> None:
         """Close the attempt's IO where the process lets go of the run; the log leaves the attempt open."""
         self.attempt.open = False
-        if self._effects is not None:
-            await self._effects.let_go()
+        if self.acted is not None:
+            await self.acted.let_go()
 
     def facts_digest(self) -> str | None:
         """Return the digest of the facts this attempt went by."""

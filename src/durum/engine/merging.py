@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from durum.core.tree import Item, Node, Tree, entry_of, list_item, map_item, map_row, reference
+from durum.core.tree import Node, Tree, entry_of, list_item, map_row, reference
 from durum.errors import MergeError
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ async def changed(
     merges: Merges,
     artifacts: dict[str, bytes],
     recorded: str | None = None,
-) -> Item | None:
-    """Return what a key holds after a change, None if it is gone; what is made goes to ``artifacts``.
+) -> bytes | None:
+    """Return the entry of a key after a change, None if it is gone; what is made goes to ``artifacts``.
 
     ``recorded`` is the snapshot as it came out when it was recorded: it answers for a reducer whose code is not at hand.
     """
@@ -37,12 +37,13 @@ async def changed(
                 part = await snapshots.value(entry)
                 assert isinstance(part, list)
                 items += part
-            return map_item(change.key, await appended(snapshots, base, change.key, items, artifacts))
+            return await appended(snapshots, base, change.key, items, artifacts)
         case "reduce":
             if recorded is not None and not merges.foldable(change.key):
-                return (await snapshots.tree(recorded)).find(change.key)
-            return map_item(change.key, await _reduced(snapshots, base, change, merges, artifacts))
-    return map_item(change.key, change.entries[0])
+                found = (await snapshots.tree(recorded)).find(change.key)
+                return None if found is None else map_row(found)[1]
+            return await _reduced(snapshots, base, change, merges, artifacts)
+    return change.entries[0]
 
 
 async def _reduced(snapshots: Snapshots, base: Tree, change: Change, merges: Merges, artifacts: dict[str, bytes]) -> bytes:
@@ -75,11 +76,12 @@ async def appended(
     return reference(longer.id)
 
 
-def edit_tree(base: Tree, edits: Mapping[str, Item | None], artifacts: dict[str, bytes]) -> Tree:
+def edit_tree(base: Tree, edits: Mapping[str, bytes | None], artifacts: dict[str, bytes]) -> Tree:
     """Return the snapshot tree with keys changed; the nodes made go to ``artifacts``."""
     if not edits:
         return base
     fresh: list[Node] = []
     tree = base.edit(edits, fresh)
-    artifacts.update((node.id, node.data) for node in fresh)
+    for node in fresh:
+        artifacts[node.id] = node.data
     return tree

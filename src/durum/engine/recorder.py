@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from durum.codec import Header, record
 from durum.core.canonical import digest_bytes
 from durum.core.fold import NOTHING_ATTACHED, Attached, fold
 from durum.errors import ConcurrencyError, ConfigError, DurumError, StoreUnavailableError
-from durum.ports import Artifact
+from durum.ports import Artifact, StoredEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from durum.core.events import Envelope, Event
     from durum.core.run_state import RunState
     from durum.engine.artifacts import ArtifactReader
-    from durum.ports import Clock, EventStore, Head, StoredEvent
+    from durum.ports import Clock, EventStore, Head
 
 _log = logging.getLogger(__name__)
 INLINE_EVENT_BYTES = 32 * 1024
@@ -30,7 +32,7 @@ _RETRY_SECONDS = 0.05
 _KNOWN_IDS = 4096
 
 
-class _Batch(NamedTuple):
+class _Batch(msgspec.Struct, frozen=True):
     """What one commit takes along."""
 
     events: list[StoredEvent]
@@ -65,9 +67,10 @@ class Recorder:
         self._consumed: list[str] = []
         self._read: set[str] = set()  # messages
         self._known: dict[str, None] = {}
-        self._under_way: asyncio.Future[None] | None = None  # a commit; an asyncio.Lock is seven calls
+        self._committing = False
+        self._behind: list[asyncio.Future[None]] = []  # who waits for the commit under way; an asyncio.Lock is seven calls
         self._listener = listener
-        self._broken: BaseException | None = None
+        self._broken: BaseException | None = None  # after it nothing is written: a step that swallows it must not tear a hole
         self.state = state
 
     def keep(self, kind: ArtifactKind, data: bytes, artifact_id: str | None = None) -> str:
@@ -81,7 +84,7 @@ class Recorder:
         for identity, data in artifacts.items():
             if identity not in self._known and identity not in self._artifacts:
                 self._artifacts[identity] = Artifact(identity, kind, data)
-                self._reader.remember(identity, data)
+                self._reader.cache.keep(identity, data)
 
     def consume(self, message_id: str) -> bool:
         """Drop an inbox message with the next commit, which holds the events it was made into; False if it was read before."""
@@ -95,7 +98,8 @@ class Recorder:
         self, event: Event, state_id: str | None = None, attempt: int | None = None, attached: Attached = NOTHING_ATTACHED
     ) -> Envelope:
         """Chain and fold an event; it is not durable, and must not be acted upon outside, before ``commit``."""
-        self._check()
+        if self._broken is not None:
+            raise self._broken
         head = self._head
         header = Header(head.run_id, self._seq + 1, self._clock.now_ms(), state_id, attempt, head.epoch, self._writer)
         stored, envelope = record(event, header, self._hash)
@@ -117,18 +121,28 @@ class Recorder:
             ConcurrencyError: another worker owns the run now; nothing staged was stored.
             StoreUnavailableError: the store is away; nothing unacknowledged may be relied on.
         """
-        self._check()
         upto = self._seq
-        while self._under_way is not None:
-            await asyncio.shield(self._under_way)
-            self._check()
+        while self._committing:
+            behind: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._behind.append(behind)
+            await behind
+        if self._broken is not None:
+            raise self._broken
         if self._durable_seq < upto:
-            self._under_way = asyncio.get_running_loop().create_future()
+            self._committing = True
             try:
                 await self._write()
             finally:
-                self._under_way.set_result(None)
-                self._under_way = None
+                self._committing = False
+                if self._behind:
+                    self._wake()
+
+    def _wake(self) -> None:
+        """Let those go on who waited for the commit that is over."""
+        for behind in self._behind:
+            if not behind.done():
+                behind.set_result(None)
+        self._behind.clear()
 
     async def _write(self) -> None:
         """Make everything staged durable, and tell of it."""
@@ -176,11 +190,6 @@ class Recorder:
         except DurumError as error:
             self._broken = error
             raise
-
-    def _check(self) -> None:
-        """After a failed commit nothing more is written: a step that swallows the error must not tear a hole into the log."""
-        if self._broken is not None:
-            raise self._broken
 
     async def _see_through(self, batch: _Batch) -> None:
         """Append although the task that waits was cancelled, and is again perhaps: later events are chained to these."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from durum.core.canonical import JsonObject
-    from durum.core.tree import Item, Tree
+    from durum.core.tree import Tree
     from durum.engine.artifacts import ArtifactReader
     from durum.ports import EventStore, Head, StoredEvent
 
@@ -213,7 +213,7 @@ class _Check:
         progress = state.progress(event.state_id)
         assert progress.base_snapshot_id is not None
         base = await snapshots.tree(progress.base_snapshot_id)
-        edits: dict[str, Item | None] = {}
+        edits: dict[str, bytes | None] = {}
         artifacts: dict[str, bytes] = {}
         merges = Merges(state.plan.merges)
         for write in progress.writes:

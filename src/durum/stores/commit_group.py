@@ -35,7 +35,7 @@ class CommitGroup:
         self._mutex = mutex  # held until what follows from a commit is known, too
         self._waiting: WeakKeyDictionary[asyncio.AbstractEventLoop, list[_Write]] = WeakKeyDictionary()
 
-    async def write(self, job: Callable[[Connection], T], after: Callable[[], None] | None) -> T:
+    async def write(self, job: Callable[[Connection], T], after: Callable[[], None] | None = None) -> T:
         """Return what a job returns once that is durable; ``after`` runs right behind the commit, before anything else does.
 
         Raises:

@@ -26,7 +26,7 @@ class Ownership:
         self._lease_seconds = lease_seconds
         self._lock: WorkerLock | None = None
         self._unheld: dict[str, int] = {}  # run id -> epoch that may stand under our name though nobody drives the run in it
-        self._known: dict[str, tuple[int, int]] = {}  # run id -> epoch it is ours in, and the lock's gaps when that was seen
+        self.held: dict[str, tuple[int, int]] = {}  # run driven here -> epoch it is ours in, the lock's gaps when that was seen
 
     @property
     def lock(self) -> WorkerLock:
@@ -38,22 +38,17 @@ class Ownership:
                 raise unavailable(self._folder, error) from error
         return self._lock
 
-    @property
-    def held(self) -> int:
-        """How many runs are driven here."""
-        return len(self._known)
-
     def forget(self) -> None:
         """Begin anew in a forked child: what this worker holds is its parent's."""
         if self._lock is not None:
             self._lock.forget()
-        self._lock, self._unheld, self._known = None, {}, {}
+        self._lock, self._unheld, self.held = None, {}, {}
 
     def close(self) -> None:
         """Give the lock up."""
         if self._lock is not None:
             self._lock.release()
-        self._lock, self._unheld, self._known = None, {}, {}
+        self._lock, self._unheld, self.held = None, {}, {}
 
     def is_alive(self, worker: str) -> bool:
         """Tell whether a worker lives and is not to be taken for hung; whoever can ask is neither."""
@@ -79,7 +74,7 @@ class Ownership:
             connection.execute(_SQL["take_run"], (worker, strikes, run_no))
             head = Head(run_id, seq, head_hash, epoch + 1, worker, created_ms, strikes)
         self._unheld[run_id] = head.epoch  # should the commit be acknowledged to nobody
-        self._known[run_id] = (head.epoch, self.lock.gaps)
+        self.held[run_id] = (head.epoch, self.lock.gaps)
         return head
 
     def settled(self, run_id: str, epoch: int) -> None:
@@ -96,7 +91,7 @@ class Ownership:
     def let_go(self, run_id: str, epoch: int) -> None:
         """Drive a run no more; that counts here at once, and elsewhere once ``release`` is durable and ``settled`` called."""
         self._unheld[run_id] = epoch
-        self._known.pop(run_id, None)
+        self.held.pop(run_id, None)
 
     def release(self, connection: sqlite3.Connection, run_id: str, epoch: int, wake_ms: int | None) -> None:
         """Give a run up if this worker still owns it in ``epoch``."""
@@ -104,7 +99,7 @@ class Ownership:
 
     def is_certain(self, run_id: str, epoch: int) -> bool:
         """Tell whether nobody can have taken a run of ours over, nor can for a while, without a look at the store."""
-        owned_in, gaps = self._known.get(run_id, (None, 0))
+        owned_in, gaps = self.held.get(run_id, (None, 0))
         return owned_in == epoch and self._lock is not None and self._lock.held_since(gaps)
 
     def renew(self, connection: sqlite3.Connection, run_id: str, epoch: int) -> None:
@@ -117,7 +112,7 @@ class Ownership:
             raise ConcurrencyError(run_id, row[1], row[1], epoch, row[3])
         if not self.lock.held_since(self.lock.gaps):
             raise StoreUnavailableError(str(self._folder), "no sign of life can be left there; look at it with: durum doctor")
-        self._known[run_id] = (epoch, self.lock.gaps)
+        self.held[run_id] = (epoch, self.lock.gaps)
 
     def due(self, connection: sqlite3.Connection, now_ms: int) -> list[DueRun]:
         """Return the runs that want to be driven and that nobody drives."""

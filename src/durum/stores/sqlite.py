@@ -8,6 +8,7 @@ import io
 import os
 import re
 import sqlite3
+import time
 import weakref
 from hashlib import sha256
 from typing import TYPE_CHECKING, TypeVar
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 _SEQ_BITS = 32
 _LAST_SEQ = (1 << _SEQ_BITS) - 1
+_LOOK_SECONDS = 0.01  # between two looks whether the file is where it was; one a commit would be felt
 _DIGEST = re.compile("[0-9a-f]{64}")
 _SQL = statements()
 T = TypeVar("T")
@@ -57,7 +59,7 @@ class SqliteStore:
         self._durability = durability
         self._path = path = path.absolute()  # the working directory may change
         self._file = str(path)
-        self._place = place_of(self._file)
+        self._place, self._looked = place_of(self._file), 0.0
         self._in_doubt = False  # whether what the last commit wrote can be relied on if it is there
         self._found = True  # what the store holds was written by others, on whose fsyncs nobody may rely
         self._files = ArtifactFiles(path.with_name(path.name + ".artifacts"))
@@ -115,14 +117,16 @@ class SqliteStore:
                 connection.execute("ROLLBACK")
                 self._numbers.clear()
                 raise
-            if place_of(self._file) != self._place:  # what was written went where the file is now, if anywhere
-                self._let_go(connection)
-                raise moved(self._path)
+            if (now := time.monotonic()) - self._looked > _LOOK_SECONDS:
+                self._looked = now
+                if place_of(self._file) != self._place:  # what was written went where the file is now, if anywhere
+                    self._let_go(connection)
+                    raise moved(self._path)
             return result
 
     async def _write(self, job: Callable[[sqlite3.Connection], T], after: Callable[[], None] | None = None) -> T:
         """Run a job in a transaction: at once while at most one run is driven here, else in the next commit of many."""
-        if self._ownership.held > 1:
+        if len(self._ownership.held) > 1:
             return await self._group.write(job, after)
         if after is None:
             return self._transact(job)
@@ -132,8 +136,7 @@ class SqliteStore:
         return result
 
     def _run_no(self, connection: sqlite3.Connection, run_id: str) -> int:
-        number = self._numbers.get(run_id)
-        if number is None:
+        if (number := self._numbers.get(run_id)) is None:
             row = connection.execute(_SQL["find_run"], (run_id,)).fetchone()
             if row is None:
                 raise NotFoundError("run", run_id)
@@ -215,7 +218,7 @@ class SqliteStore:
                 connection.executemany(_SQL["drop_message"], [(run_no, message_id) for message_id in consumed])
             return last.seq
 
-        return await self._write(add)
+        return await self._group.write(add) if len(self._ownership.held) > 1 else self._transact(add)
 
     def _stale(self, connection: sqlite3.Connection, run_id: str, expected_seq: int, epoch: int) -> ConcurrencyError:
         row = connection.execute(_SQL["find_run"], (run_id,)).fetchone()
@@ -280,15 +283,15 @@ class SqliteStore:
 
     def _artifact_row(self, artifact: Artifact) -> tuple[bytes, str, int, bytes | None]:
         """Return an artifact's row; large bytes go to their file first, so no durable event names bytes that are not."""
-        data = artifact.data
+        data, kind = artifact.data, str(artifact.kind)  # SQLite would look for an adapter of an enum's member
         digest = sha256(data).digest()
         if digest.hex() != artifact.id:
             raise CorruptionError(f"artifact {artifact.id}", "its bytes hash to another id")
         if len(data) <= INLINE_BYTES:
-            return digest, artifact.kind, len(data), data
+            return digest, kind, len(data), data
         with self._filing():
             self._files.put(artifact.id, data)
-        return digest, artifact.kind, len(data), None
+        return digest, kind, len(data), None
 
     async def put(self, artifact: Artifact) -> str:
         """Store an artifact on its own."""
