@@ -213,8 +213,11 @@ def _state_skipped(state: RunState, envelope: ev.Envelope, event: ev.StateSkippe
 
 
 def _fact_recorded(state: RunState, envelope: ev.Envelope, event: ev.FactRecorded) -> None:
-    position = _in_attempt(state, envelope)
-    state.states[position].facts.append(event)
+    progress = state.states[_in_attempt(state, envelope)]
+    if isinstance(progress.facts, list):
+        progress.facts.append(event)
+    else:
+        progress.facts = [event]  # most states have none
     intent = state.intents.get(event.key)
     if intent is not None and event.outcome in {"success", "refused"}:
         del state.intents[event.key]  # after any other outcome it may have happened or not

@@ -8,7 +8,7 @@ and contributions add up; anything else is a conflict.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -139,9 +139,9 @@ def _tips(plan: RunPlan, writes: Sequence[tuple[int, Write]]) -> tuple[list[tupl
 
 def boundary(state: RunState) -> list[int]:
     """Return the completed states no completed state depends on: what a run's final context is joined from."""
-    done = [progress.snapshot_id is not None for progress in state.states]
-    dependents = state.plan.dependents
-    return [position for position, good in enumerate(done) if good and not any(done[after] for after in dependents[position])]
+    done = [position for position, progress in enumerate(state.states) if progress.snapshot_id is not None]
+    behind = set(chain.from_iterable(map(state.plan.deps.__getitem__, done)))
+    return [position for position in done if position not in behind]
 
 
 def side_by_side(plan: RunPlan) -> tuple[str, int, int] | None:

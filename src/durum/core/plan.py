@@ -75,9 +75,19 @@ class PlanShape(msgspec.Struct, frozen=True, dict=True, omit_defaults=True):
     reducers: dict[str, ArtifactIdField] = {}  # context key -> digest of its own reducer's code; a hint, as a step's
 
     @cached_property
-    def index(self) -> Mapping[str, int]:
+    def index(self) -> dict[str, int]:
         """State id -> position in declaration order."""
         return {node.id: position for position, node in enumerate(self.nodes)}
+
+    @cached_property
+    def edges(self) -> tuple[list[list[int]], list[list[int]]]:
+        """By position, the positions a state depends on and those that depend on it; every run begins with them."""
+        deps = [[self.index[dep] for dep in node.deps] for node in self.nodes]
+        dependents: list[list[int]] = [[] for _ in self.nodes]
+        for position, before in enumerate(deps):
+            for dep in before:
+                dependents[dep].append(position)
+        return deps, dependents
 
     @cached_property
     def stored(self) -> bytes:

@@ -24,13 +24,9 @@ class RunPlan:
         self.shape = shape
         self.op_id = shape.op_id
         self.merges: Mapping[str, str] = shape.merges
-        self.nodes: list[PlanNode] = list(shape.nodes)
-        self.index: dict[str, int] = dict(shape.index)
-        self.deps: list[list[int]] = [[self.index[dep] for dep in node.deps] for node in self.nodes]
-        self.dependents: list[list[int]] = [[] for _ in self.nodes]
-        for position, deps in enumerate(self.deps):
-            for dep in deps:
-                self.dependents[dep].append(position)
+        self.nodes: Sequence[PlanNode] = shape.nodes
+        self.index = shape.index
+        self.deps, self.dependents = shape.edges
         self.items: dict[int, list[int]] = {}  # position of a state that counted items -> positions it added
         self.head: dict[int, int] = {}  # position of an added state -> the one that added it
         self.counts: dict[int, int] = {}  # position of a state that counted items -> how many there are
@@ -60,6 +56,9 @@ class RunPlan:
         rule = self.nodes[head].each
         assert rule is not None
         first = len(self.nodes)
+        if not self.counts:  # what it began with belongs to every run of the plan
+            self.nodes, self.index = list(self.nodes), dict(self.index)
+            self.deps, self.dependents = [list(deps) for deps in self.deps], [list(after) for after in self.dependents]
         self.counts[head] = count
         for index in range(count):
             for part, node in enumerate(item_nodes(rule.body, index)):
@@ -76,6 +75,7 @@ class RunPlan:
         return last
 
     def _add(self, node: PlanNode, precedence: tuple[int, ...], head: int) -> None:
+        assert isinstance(self.nodes, list)
         position = len(self.nodes)
         self.nodes.append(node)
         self.index[node.id] = position

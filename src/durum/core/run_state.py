@@ -55,7 +55,7 @@ class Progress(msgspec.Struct, gc=False):
     error: StateError | None = None
     due_ms: int | None = None  # of the retry it waits for
     skip: ev.StateSkipped | None = None
-    facts: list[ev.FactRecorded] = []
+    facts: list[ev.FactRecorded] | tuple[()] = ()
 
 
 class AppliedEffect(msgspec.Struct, frozen=True):

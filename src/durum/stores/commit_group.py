@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 T = TypeVar("T")
+_MANY = 100
+_LONGER_LOG = "PRAGMA wal_autocheckpoint = 4000"
+"""Pages, 16 MB: a commit of a thousand runs fills the usual 1,000, and each would be followed by a move into the file."""
 Transact = Callable[[Callable[[Connection], Any]], Any]
 """Runs a job in a transaction and returns what it returned."""
 
@@ -75,6 +78,8 @@ class CommitGroup:
         results: list[Any] = []
 
         def run_all(connection: Connection) -> None:
+            if len(writes) >= _MANY:
+                connection.execute(_LONGER_LOG)
             for write in writes:
                 try:
                     results.append(write.job(connection))
