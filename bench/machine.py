@@ -6,7 +6,6 @@ import os
 import platform
 import sqlite3
 import subprocess
-import sysconfig
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +21,7 @@ def machine() -> str:
             f"commit {_commit()}",
             f"{os.cpu_count()} cores of {_processor()}",
             f"{_file_system(Path(tempfile.gettempdir()).resolve())} on {platform.system()} {platform.release()}",
-            f"{platform.python_implementation()} {platform.python_version()} ({_build()} build)",
+            f"{platform.python_implementation()} {platform.python_version()}",
             f"SQLite {sqlite3.sqlite_version}",
         ]
     )
@@ -34,12 +33,6 @@ def _commit() -> str:
         return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return "unknown"
-
-
-def _build() -> str:
-    """Return how the interpreter was built: one optimised by profile touches less of itself behind each sync."""
-    flags = f"{sysconfig.get_config_var('CONFIG_ARGS')} {sysconfig.get_config_var('PY_CFLAGS')}"
-    return "optimised" if "--enable-optimizations" in flags or "-fprofile-use" in flags else "plain"
 
 
 def _processor() -> str:
