@@ -125,7 +125,7 @@ def encode(event: ev.Event, header: Header, prev_hash: bytes) -> StoredEvent:
             writer=header.writer,
         )
     )
-    return StoredEvent(header.seq, hashlib.sha256(HASH_PREFIX + prev_hash + body).digest(), body)
+    return StoredEvent(header.seq, chain_hash(prev_hash, body), body)
 
 
 _OWN_KINDS = frozenset({ev.StateEntered, ev.StateCompleted})
@@ -152,6 +152,7 @@ def record(event: ev.Event, header: Header, prev_hash: bytes) -> tuple[StoredEve
         header.writer,
         prev_hash.hex(),
         stored.hash.hex(),
+        header.branch,
     )
     return stored, envelope
 

@@ -27,7 +27,9 @@ def test_a_row_runs_at_its_smallest(row: str) -> None:
     assert done.returncode == 0, done.stderr
     figures = from_json(done.stdout)
     assert figures
-    assert all(figure.value.median > 0 and figure.bounds is None for figure in figures)
+    assert all(figure.bounds is None for figure in figures)
+    if row != "startup":  # a difference, of one round: on a machine that is busy it may be anything
+        assert all(figure.value.median > 0 for figure in figures)
 
 
 def test_every_row_has_a_script_and_every_peer_row_its_peer() -> None:

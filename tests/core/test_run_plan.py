@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 from durum.core.plan import EachRule, PlanNode, PlanShape
 from durum.core.run_plan import RunPlan
 from tests.core.handmade import state_id
@@ -64,6 +66,18 @@ def test_what_waits_for_the_items_comes_after_every_one_of_them() -> None:
     assert plan.ancestors(2) == 0b1_1100_0011
     assert plan.lineage(7) == 0b1000_0011
     assert plan.lineage(5) >> 6 == 0b111
+
+
+def test_what_one_run_adds_is_no_other_runs() -> None:
+    """Runs of a plan begin with the same nodes and edges, and each keeps what it adds to itself."""
+    one = plan_of()
+    other = RunPlan(one.shape)
+    before = deepcopy((other.nodes, other.index, other.deps, other.dependents))
+    for head in (1, 3):
+        one.extend(head, 2)
+    assert (other.nodes, other.index, other.deps, other.dependents) == before
+    assert (one.shape.index, *one.shape.edges) == before[1:]
+    assert len(one.nodes) == len(one.deps) == len(one.dependents) == len(before[0]) + 4
 
 
 def test_no_items_leave_the_plan_as_it_is() -> None:

@@ -41,6 +41,22 @@ def test_edited_map_equals_one_built_from_scratch(start: dict[str, bytes], edits
         assert [map_row(item) for item in tree.entries()] == sorted(content.items())
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 1500), st.lists(st.tuples(st.integers(0, 1600), st.none() | ENTRIES), min_size=1, max_size=8))
+def test_one_edited_key_at_a_time_equals_a_map_built_from_scratch(size: int, edits: list[tuple[int, bytes | None]]) -> None:
+    """On maps of several levels: a key that is there and one that is not, before, among and behind the others."""
+    content = {f"{2 * place:05}": b"[9]" for place in range(size)}
+    tree = build_map(content)
+    for place, entry in edits:
+        key = f"{place if place % 3 else 2 * place:05}"
+        tree = tree.edit({key: entry}, [])
+        if entry is None:
+            content.pop(key, None)
+        else:
+            content[key] = entry
+        assert tree == build_map(content)
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.lists(ENTRIES, max_size=400), st.lists(st.lists(ENTRIES, max_size=150), max_size=4))
 def test_extended_list_equals_one_built_from_scratch(start: list[bytes], parts: list[list[bytes]]) -> None:

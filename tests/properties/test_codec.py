@@ -8,7 +8,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from durum.codec import EVENT_KINDS, Header, decode, decode_log, encode, genesis_hash
+from durum.codec import EVENT_KINDS, Header, decode, decode_log, encode, genesis_hash, record
 from durum.core import events as ev
 from durum.core.canonical import canonical_json
 from durum.core.failure import ErrorCategory, ErrorInfo, StateError
@@ -136,8 +136,9 @@ def test_a_log_comes_back_as_it_went(events: list[tuple[ev.Event, str | None, in
     stored: list[StoredEvent] = []
     previous = genesis_hash(RUN)
     for seq, (event, state_id, attempt) in enumerate(events, start=1):
-        header = Header(RUN, seq, seq, state_id, attempt, 1, "w")
+        header = Header(RUN, seq, seq, state_id, attempt, 1, "w", seq - 1)
         one = encode(event, header, previous)
+        assert record(event, header, previous) == (one, decode(RUN, one, previous))
         envelope = decode(RUN, one, previous)
         assert (envelope.event, envelope.state_id, envelope.attempt) == (event, state_id, attempt)
         assert canonical_json(msgspec.json.decode(one.body)) == one.body

@@ -9,6 +9,7 @@ import pytest
 
 from durum.errors import StoreUnavailableError
 from durum.ports import Message
+from durum.stores.sqlite import SqliteStore
 from durum.testing.conformance.contract import OTHER_RUN, RUN, opening
 from tests.stores.test_sqlite import fail_commit, open_twice
 
@@ -37,6 +38,43 @@ def test_a_run_that_came_to_nothing_is_not_taken_for_the_next(tmp_path: Path) ->
             theirs = await other.head(OTHER_RUN)
             assert theirs is not None
             assert theirs.seq == 0
+
+    asyncio.run(scenario())
+
+
+def test_only_large_commits_let_the_log_grow(tmp_path: Path) -> None:
+    """The next small one, and a connection that was opened again, have the log SQLite would have."""
+    store = SqliteStore(tmp_path / "durum.db")
+
+    def pages() -> int:
+        with store._lending as connection:
+            return int(connection.execute("PRAGMA wal_autocheckpoint").fetchone()[0])
+
+    async def scenario() -> None:
+        for large, expected in ((True, 4000), (False, 1000), (True, 4000)):
+            store._transact(lambda connection: connection.execute("SELECT 1"), large=large)
+            assert pages() == expected
+        fail_commit(store, done=False)
+        with pytest.raises(StoreUnavailableError):
+            await store.claim(RUN, create=True)
+        assert pages() == 1000
+        store._transact(lambda connection: connection.execute("SELECT 1"), large=True)
+        assert pages() == 4000
+        await store.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_file_that_was_moved_is_missed_by_the_next_commit(tmp_path: Path) -> None:
+    """However soon that comes: what is written to a file nobody finds any more is not acknowledged."""
+
+    async def scenario() -> None:
+        store = SqliteStore(tmp_path / "durum.db")
+        head = await store.claim(RUN, create=True)
+        (tmp_path / "durum.db").rename(tmp_path / "elsewhere.db")
+        with pytest.raises(StoreUnavailableError, match="put it back"):
+            await store.append(RUN, 0, head.epoch, opening(b"mine"))
+        await store.close()
 
     asyncio.run(scenario())
 

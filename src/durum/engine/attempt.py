@@ -58,6 +58,7 @@ class DomainEvents(msgspec.Struct, eq=False):
     _sink: Callable[[DomainEvent], None]
     guard: SecretGuard = msgspec.field(default_factory=lambda: SecretGuard(KnownSecrets()))  # replay resolves no secret
     open: bool = True
+    __repr__ = object.__repr__  # for whoever prints what a step is handed
 
     def emit(self, name: str, payload: object = None, *, verbose: bool = False) -> Any:  # noqa: ANN401 - see ``Done``
         """Add one domain event to the next append; reserved names are refused."""
@@ -120,8 +121,7 @@ async def execute(
         ended = events.guard.refused
     if isinstance(ended, StateOutcome):
         try:
-            if events.guard.known:
-                _refuse_known_secrets(events.guard, overlay, ended.extension)
+            _refuse_known_secrets(events.guard, overlay, ended.extension)
             return Executed(await overlay.commit(), None, ended.extension)
         except (DurumError, RecursionError) as error:
             ended = error
@@ -131,6 +131,8 @@ async def execute(
 
 def _refuse_known_secrets(guard: SecretGuard, overlay: ContextOverlay, extension: Items | Child | None = None) -> None:
     """Refuse what an attempt would leave if it holds the value of a secret: what it wrote, and the inputs of a child run."""
+    if not guard.known:
+        return
     for data in overlay.staged():
         guard.check("the context", data)
     if isinstance(extension, Child):
@@ -156,8 +158,7 @@ async def _diagnostic(state: State, overlay: ContextOverlay, guard: SecretGuard)
     try:
         if getattr(state, "snapshot", None) != SnapshotPolicy.ALWAYS:
             return None
-        if guard.known:
-            _refuse_known_secrets(guard, overlay)
+        _refuse_known_secrets(guard, overlay)
         return await overlay.commit()
     except Exception:  # noqa: BLE001 - a state and its reducers are arbitrary code
         return None

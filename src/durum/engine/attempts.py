@@ -110,9 +110,9 @@ class Attempts:
         finally:
             current_place.reset(place)
         io.close()
-        if io.acted is not None:
+        if io.effects_begun is not None:
             cut = executed.error is not None and executed.error.code in {RUN_CANCELLED, STEP_TIMEOUT}
-            await io.acted.settle(self._cancelled, cut=cut)
+            await io.effects_begun.settle(self._cancelled, cut=cut)
         if self._world.away is not None:
             raise self._world.away
         self._finish(begun, overlay, io, executed)
@@ -157,7 +157,7 @@ class Attempts:
     def _finish(self, begun: Begun, overlay: ContextOverlay, io: LiveIo, executed: Executed) -> None:
         node = self._state.plan.nodes[begun.position]
         cancelled = executed.error is not None and executed.error.code == RUN_CANCELLED
-        blocked = None if cancelled or io.acted is None else io.acted.blocked
+        blocked = None if cancelled or io.effects_begun is None else io.effects_begun.blocked
         error = executed.error if blocked is None else describe(blocked, scrub=io.guard.scrub)
         if error is None and executed.extension is not None:
             error = self._extend(node, begun.number, executed)

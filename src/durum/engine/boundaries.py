@@ -41,7 +41,7 @@ class Boundaries:
         plan = self._state.plan
         deps = plan.deps[position]
         if len(deps) == 1 and (left := self._state.states[deps[0]].snapshot_id) is not None:  # nothing to join
-            return self._snapshots.trees.get(left) or await self._snapshots.tree(left), None
+            return await self._snapshots.tree(left), None
         return await self._joined(deps, plan.nodes[position].id, artifacts, recorded)
 
     async def final(self, artifacts: dict[str, bytes], recorded: str | None = None) -> tuple[Tree, ContextError | None]:

@@ -59,6 +59,7 @@ class ContextOverlay(msgspec.Struct, eq=False):
     _staged: dict[str, Staged] = {}
     _reads: dict[str, bytes | None] = {}  # key -> entry read from the base, None if it was absent
     _item_reads: dict[str, bytes | None] = {}  # key -> the one item of it that was read
+    __repr__ = object.__repr__  # not the whole context
 
     def read(self, key: str) -> JsonValue:
         """Return a fresh copy of the value, None if the key is absent; ``has`` tells an absent key from a null."""
@@ -98,7 +99,7 @@ class ContextOverlay(msgspec.Struct, eq=False):
 
         Under a key with a reducer it is what this state contributes; writing again replaces it.
         """
-        key = _checked_text(key) if type(key) is str else _checked_key(key)
+        key = _checked_key(key)
         merge = self._merges.names.get(key)
         if merge == APPEND:
             message = f"context key {key!r} merges by appending; return or append only the new items"

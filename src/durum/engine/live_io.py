@@ -114,14 +114,14 @@ class LiveIo:
         self.flying: dict[str, str] = {}  # fact key -> namespace of calls without an outcome yet
         self._begun = 0  # calls that were not answered from the record
         self.used: dict[str, str] = {}  # fact key -> payload id, of every fact this attempt went by
-        self.acted: Effects | None = None
+        self.effects_begun: Effects | None = None
 
     @property
     def effects(self) -> Effects:
         """The attempt's effects; few attempts have any."""
-        if self.acted is None:
-            self.acted = Effects(self)
-        return self.acted
+        if self.effects_begun is None:
+            self.effects_begun = Effects(self)
+        return self.effects_begun
 
     # --- the provider -----------------------------------------------------------------------------------------------
 
@@ -323,7 +323,7 @@ class LiveIo:
     # --- the end ----------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Close the attempt's IO: nothing begins any more, what was not waited for is cancelled."""
+        """Begin nothing any more and cancel what was not waited for; effects that were begun are to be settled then."""
         self.attempt.open = False
         for key in list(self.flying):
             self.cancelled(key)
@@ -331,8 +331,8 @@ class LiveIo:
     async def let_go(self) -> None:
         """Close the attempt's IO where the process lets go of the run; the log leaves the attempt open."""
         self.attempt.open = False
-        if self.acted is not None:
-            await self.acted.let_go()
+        if self.effects_begun is not None:
+            await self.effects_begun.let_go()
 
     def facts_digest(self) -> str | None:
         """Return the digest of the facts this attempt went by."""

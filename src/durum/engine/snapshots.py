@@ -6,7 +6,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from durum.core.canonical import canonical_json, decode_json
-from durum.core.tree import NODE_PREFIX, Tree, entry_id, inline_value, is_node, map_row, parse_node
+from durum.core.tree import Tree, entry_id, inline_value, is_node, map_row, parse_node
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,20 +23,20 @@ class Snapshots:
 
     def __init__(self, reader: ArtifactReader) -> None:
         self._reader = reader
-        self.trees: OrderedDict[str, Tree] = OrderedDict()  # by their ids, the last one used behind the others
+        self._trees: OrderedDict[str, Tree] = OrderedDict()
         self._items: OrderedDict[bytes, Sequence[bytes]] = OrderedDict()
 
     def remember(self, tree: Tree) -> None:
         """Keep a tree that was just made; the next state most likely begins from it."""
         identity = tree.id
-        self.trees[identity] = tree
-        self.trees.move_to_end(identity)
-        if len(self.trees) > _TREES_KEPT:
-            self.trees.popitem(last=False)
+        self._trees[identity] = tree
+        self._trees.move_to_end(identity)
+        if len(self._trees) > _TREES_KEPT:
+            self._trees.popitem(last=False)
 
     async def tree(self, tree_id: str) -> Tree:
         """Return the tree of a snapshot or of a large list or map."""
-        tree = self.trees.get(tree_id)
+        tree = self._trees.get(tree_id)
         if tree is None:
             tree = await self._load(tree_id)
             self.remember(tree)
@@ -60,10 +60,11 @@ class Snapshots:
 
     def at_hand(self, entry: bytes) -> bytes | None:
         """Return the canonical JSON of the value an entry stands for, if it is in memory and in one piece."""
-        if entry[:1] != b'"':
+        identity = entry_id(entry)
+        if identity is None:
             return entry[1:-1]
-        data = self._reader.cache.get(entry[1:-1].decode())
-        return None if data is None or data.startswith(NODE_PREFIX) else data
+        data = self._reader.cache.get(identity)
+        return None if data is None or is_node(data) else data
 
     async def value(self, entry: bytes) -> JsonValue:
         """Return a fresh decode of the value an entry stands for."""
@@ -81,7 +82,7 @@ class Snapshots:
     async def list_tree(self, entry: bytes) -> Tree | None:
         """Return the tree behind an entry that stands for a large list, None for any other entry."""
         identity = entry_id(entry)
-        if identity is None or (identity not in self.trees and not is_node(await self._reader.get(identity))):
+        if identity is None or (identity not in self._trees and not is_node(await self._reader.get(identity))):
             return None
         tree = await self.tree(identity)
         return None if tree.keyed else tree

@@ -6,22 +6,25 @@ Each write guards itself: one that is refused fails alone.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from sqlite3 import Connection
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 from durum.errors import CorruptionError, DurumError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
+    from sqlite3 import Connection
 
 T = TypeVar("T")
-_MANY = 100
-_LONGER_LOG = "PRAGMA wal_autocheckpoint = 4000"
-"""Pages, 16 MB: a commit of a thousand runs fills the usual 1,000, and each would be followed by a move into the file."""
-Transact = Callable[[Callable[[Connection], Any]], Any]
-"""Runs a job in a transaction and returns what it returned."""
+_LARGE = 100  # writes in one commit
+
+
+class Transact(Protocol):
+    """What runs jobs in transactions."""
+
+    def __call__(self, job: Callable[[Connection], T], *, large: bool) -> T:
+        """Return what a job returned; ``large`` if much is stored by it."""
 
 
 class _Write(NamedTuple):
@@ -78,13 +81,11 @@ class CommitGroup:
         results: list[Any] = []
 
         def run_all(connection: Connection) -> None:
-            if len(writes) >= _MANY:
-                connection.execute(_LONGER_LOG)
             for write in writes:
                 try:
                     results.append(write.job(connection))
                 except DurumError as error:
                     results.append(error)
 
-        self._transact(run_all)
+        self._transact(run_all, large=len(writes) >= _LARGE)
         return results

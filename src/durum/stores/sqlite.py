@@ -8,7 +8,6 @@ import io
 import os
 import re
 import sqlite3
-import time
 import weakref
 from hashlib import sha256
 from typing import TYPE_CHECKING, TypeVar
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 
 _SEQ_BITS = 32
 _LAST_SEQ = (1 << _SEQ_BITS) - 1
-_LOOK_SECONDS = 0.01  # between two looks whether the file is where it was; one a commit would be felt
+_LOG_PAGES = {False: 1000, True: 4000}  # SQLite's own, 4 MB; for large commits, each of which would else be followed by a move
 _DIGEST = re.compile("[0-9a-f]{64}")
 _SQL = statements()
 T = TypeVar("T")
@@ -59,7 +58,7 @@ class SqliteStore:
         self._durability = durability
         self._path = path = path.absolute()  # the working directory may change
         self._file = str(path)
-        self._place, self._looked = place_of(self._file), 0.0
+        self._place, self._log_pages = place_of(self._file), 0
         self._in_doubt = False  # whether what the last commit wrote can be relied on if it is there
         self._found = True  # what the store holds was written by others, on whose fsyncs nobody may rely
         self._files = ArtifactFiles(path.with_name(path.name + ".artifacts"))
@@ -90,7 +89,7 @@ class SqliteStore:
 
     def _reopened(self) -> sqlite3.Connection:
         connection = reopen_database(self._path, durability=self._durability, in_doubt=self._in_doubt)
-        self._place, self._in_doubt = place_of(self._file), False
+        self._place, self._log_pages, self._in_doubt = place_of(self._file), 0, False
         return connection
 
     def _let_go(self, connection: sqlite3.Connection) -> None:
@@ -99,12 +98,15 @@ class SqliteStore:
         with contextlib.suppress(sqlite3.Error):
             connection.close()  # rolls back what was not committed
 
-    def _transact(self, job: Callable[[sqlite3.Connection], T]) -> T:
+    def _transact(self, job: Callable[[sqlite3.Connection], T], *, large: bool = False) -> T:
         """Run a job in a transaction. After a failure whose outcome is in doubt the handle is closed: the next use re-reads."""
         with self._lending as connection:
             if self._found:
                 write_through(connection)
                 self._found = False
+            if self._log_pages != (pages := _LOG_PAGES[large]):  # before SQLite moves its log into the file
+                connection.execute(f"PRAGMA wal_autocheckpoint = {pages}")
+                self._log_pages = pages
             connection.execute("BEGIN IMMEDIATE")
             try:
                 result = job(connection)
@@ -117,11 +119,9 @@ class SqliteStore:
                 connection.execute("ROLLBACK")
                 self._numbers.clear()
                 raise
-            if (now := time.monotonic()) - self._looked > _LOOK_SECONDS:
-                self._looked = now
-                if place_of(self._file) != self._place:  # what was written went where the file is now, if anywhere
-                    self._let_go(connection)
-                    raise moved(self._path)
+            if place_of(self._file) != self._place:  # what was written went where the file is now, if anywhere
+                self._let_go(connection)
+                raise moved(self._path)
             return result
 
     async def _write(self, job: Callable[[sqlite3.Connection], T], after: Callable[[], None] | None = None) -> T:
@@ -202,7 +202,7 @@ class SqliteStore:
         last = events[-1]
 
         def add(connection: sqlite3.Connection) -> int:
-            run_no = self._numbers.get(run_id) or self._run_no(connection, run_id)
+            run_no = self._run_no(connection, run_id)
             stem = run_no << _SEQ_BITS
             added = []
             for seq, event in enumerate(events, expected_seq + 1):
@@ -218,7 +218,7 @@ class SqliteStore:
                 connection.executemany(_SQL["drop_message"], [(run_no, message_id) for message_id in consumed])
             return last.seq
 
-        return await self._group.write(add) if len(self._ownership.held) > 1 else self._transact(add)
+        return await self._write(add)
 
     def _stale(self, connection: sqlite3.Connection, run_id: str, expected_seq: int, epoch: int) -> ConcurrencyError:
         row = connection.execute(_SQL["find_run"], (run_id,)).fetchone()
