@@ -66,7 +66,8 @@ class Recorder:
         self._artifacts: dict[str, Artifact] = {}
         self._consumed: list[str] = []
         self._read: set[str] = set()  # messages
-        self._known: dict[str, None] = {}
+        self._known: set[str] = set()  # ids of artifacts that are durable
+        self._known_before: set[str] = set()  # and older ones
         self._committing = False
         self._behind: list[asyncio.Future[None]] = []  # who waits for the commit under way; an asyncio.Lock is seven calls
         self._listener = listener
@@ -82,7 +83,7 @@ class Recorder:
     def keep_all(self, kind: ArtifactKind, artifacts: Mapping[str, bytes]) -> None:
         """Add artifacts whose ids are known."""
         for identity, data in artifacts.items():
-            if identity not in self._known and identity not in self._artifacts:
+            if not (identity in self._known or identity in self._known_before or identity in self._artifacts):
                 self._artifacts[identity] = Artifact(identity, kind, data)
                 self._reader.cache.keep(identity, data)
 
@@ -161,9 +162,9 @@ class Recorder:
             raise
         self._durable_seq = staged[-1].seq
         for artifact in artifacts:
-            self._known[artifact.id] = None
-        while len(self._known) > _KNOWN_IDS:
-            del self._known[next(iter(self._known))]
+            self._known.add(artifact.id)
+        if len(self._known) > _KNOWN_IDS:
+            self._known, self._known_before = set(), self._known
         if self._listener is not None:
             self._tell(envelopes, self._listener)
         if cancelled:
