@@ -60,7 +60,7 @@ Command = EnterState | ScheduleRetry | SkipState | WaitUntil | ParkRun | Complet
 
 def decide(state: RunState, now_ms: int) -> list[Command]:
     """Return what to do now. Costs what changed: only the queues kept by fold are read."""
-    if state.completed is not None or state.started is None:
+    if state.over or state.started is None:
         return []
     if state.cancelling is not None:
         return [] if state.open else [CompleteRun(RunStatus.CANCELLED)]

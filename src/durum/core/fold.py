@@ -145,8 +145,7 @@ def _state_completed(state: RunState, envelope: ev.Envelope, event: ev.StateComp
     progress.snapshot_id = event.context_snapshot_id
     progress.error = None
     satisfy_dependents(state, position)
-    if state.held:
-        settle_item(state, position)
+    settle_item(state, position)
 
 
 def _note_writes(state: RunState, event: ev.StateCompleted, attached: Attached) -> None:

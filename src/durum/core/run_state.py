@@ -145,10 +145,7 @@ def satisfied(progress: Progress) -> bool:
 def make_ready(state: RunState, position: int) -> None:
     """Let a state be entered."""
     state.states[position].status = StateStatus.READY
-    if state.ready:
-        insort(state.ready, position, key=state.plan.precedence)
-    else:
-        state.ready.append(position)
+    insort(state.ready, position, key=state.plan.precedence)
 
 
 def unblock(state: RunState, position: int) -> None:

@@ -172,8 +172,7 @@ class Attempts:
         self._recorder.keep_all(ArtifactKind.CONTEXT_SNAPSHOT, committed.artifacts)
         self._snapshots.remember(committed.tree)
         done = completion(node, overlay.reads, committed, io.facts_digest())
-        if done.artifacts:
-            self._recorder.keep_all(ArtifactKind.OTHER, done.artifacts)
+        self._recorder.keep_all(ArtifactKind.OTHER, done.artifacts)
         self._recorder.stage(done.event, node.id, begun.number, done.attached)
 
     def _fail(self, node: PlanNode, number: int, error: ErrorInfo, executed: Executed) -> None:

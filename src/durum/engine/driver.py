@@ -143,7 +143,7 @@ class Driver:
         """Stage what decide asks for until it asks for nothing but waiting, and make it durable in one commit."""
         begun: list[Begun] = []
         parked = False
-        while self._state.completed is None and not parked:
+        while not self._state.over and not parked:
             commands = d.decide(self._state, self._world.clock.now_ms())
             if self._draining or self._state.cancelling is not None:
                 commands = self._allowed(commands)
@@ -160,7 +160,7 @@ class Driver:
                 break  # whatever may begin has begun
         if not self._may_go_on(begun):
             await self._recorder.commit()
-        return begun, parked or self._state.completed is not None or (self._draining and not self._state.open)
+        return begun, parked or self._state.over or (self._draining and not self._state.open)
 
     def _may_go_on(self, begun: list[Begun]) -> bool:
         """Whether these attempts need no commit before them: plain steps side by side, and only the limit held them back.
@@ -221,8 +221,7 @@ class Driver:
         state_id = self._state.plan.nodes[command.position].id
         artifacts: dict[str, bytes] = {}
         base, fault = await self._boundaries.base(command.position, artifacts)
-        if artifacts:
-            self._recorder.keep_all(ArtifactKind.CONTEXT_SNAPSHOT, artifacts)
+        self._recorder.keep_all(ArtifactKind.CONTEXT_SNAPSHOT, artifacts)
         entered = ev.StateEntered(attempt=command.attempt, base_snapshot_id=base.id, state_id=state_id)
         self._recorder.stage(entered, state_id, command.attempt)
         if fault is not None:

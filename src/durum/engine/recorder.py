@@ -135,8 +135,7 @@ class Recorder:
                 await self._write()
             finally:
                 self._committing = False
-                if self._behind:
-                    self._wake()
+                self._wake()
 
     def _wake(self) -> None:
         """Let those go on who waited for the commit that is over."""

@@ -58,7 +58,7 @@ class SqliteStore:
         self._durability = durability
         self._path = path = path.absolute()  # the working directory may change
         self._file = str(path)
-        self._place, self._log_pages = place_of(self._file), 0
+        self._place, self._log_pages = place_of(self._file), _LOG_PAGES[False]
         self._in_doubt = False  # whether what the last commit wrote can be relied on if it is there
         self._found = True  # what the store holds was written by others, on whose fsyncs nobody may rely
         self._files = ArtifactFiles(path.with_name(path.name + ".artifacts"))
@@ -89,7 +89,7 @@ class SqliteStore:
 
     def _reopened(self) -> sqlite3.Connection:
         connection = reopen_database(self._path, durability=self._durability, in_doubt=self._in_doubt)
-        self._place, self._log_pages, self._in_doubt = place_of(self._file), 0, False
+        self._place, self._log_pages, self._in_doubt = place_of(self._file), _LOG_PAGES[False], False
         return connection
 
     def _let_go(self, connection: sqlite3.Connection) -> None:
