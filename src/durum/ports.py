@@ -139,7 +139,7 @@ class EventStore(Protocol):
         """Return the ids of the runs with unconsumed messages."""
 
     async def close(self) -> None:
-        """Release files and locks."""
+        """Release files and locks. Whoever calls this handle after that is told that the store is unavailable."""
 
 
 class ArtifactStore(Protocol):

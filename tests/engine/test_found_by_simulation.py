@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 
-from durum import Io, Workflow
+from durum import Io, Retry, Workflow
 from durum.app import wiring
 from durum.app.invocation import child_code
 from durum.app.worker import Worker
+from durum.core.config import RunConfig
+from durum.core.manifest import Parent
 from durum.engine.artifacts import ArtifactReader
 from durum.engine.attempts import child_run_id
 from durum.engine.delivery import deliver
@@ -20,6 +23,7 @@ from durum.engine.engine import Engine, Watcher
 from durum.engine.inbox import Steer, message
 from durum.engine.recovery import load_claimed
 from durum.engine.stop import Stop
+from durum.engine.system import SystemClock
 from durum.errors import ConcurrencyError, RunOwnedError, StoreUnavailableError
 from durum.stores.memory import MemoryBackend, MemoryStore
 from durum.testing.faulty import Fault, FaultyStore, failing
@@ -243,3 +247,84 @@ def test_a_worker_drives_on_a_run_whose_message_it_could_not_read() -> None:
     backend = left_behind(lambda then: "state.entered" in kinds(then, CHILD))
     work(Blind(backend))
     assert kinds(backend, RUN)[-1] == "run.completed"
+
+
+class LoopClock(SystemClock):
+    """A clock that shows the time of the loop it runs in."""
+
+    def now_ms(self) -> int:
+        """Return milliseconds since the loop began."""
+        return int(asyncio.get_running_loop().time() * 1000)
+
+
+class SlowStore(MemoryStore):
+    """A store whose appends take three seconds from ``slow`` on, and that tells ``stop`` in the middle of the first."""
+
+    def __init__(self, slow: bytes, stop: Stop) -> None:
+        super().__init__()
+        self._slow, self._stop, self._seconds = slow, stop, 0
+        self.appended: list[float] = []
+
+    async def append(
+        self,
+        run_id: str,
+        expected_seq: int,
+        epoch: int,
+        events: Sequence[StoredEvent],
+        artifacts: Sequence[Artifact] = (),
+        consumed: Sequence[str] = (),
+    ) -> int:
+        """Take a while."""
+        if not self._seconds and self._slow in events[-1].body:
+            self._seconds = 3
+            asyncio.get_running_loop().call_later(2, self._stop.now)
+        await asyncio.sleep(self._seconds)
+        self.appended.append(asyncio.get_running_loop().time())
+        return await super().append(run_id, expected_seq, epoch, events, artifacts, consumed)
+
+
+def stopped(flow: Workflow, store: SlowStore, stop: Stop) -> float:
+    """Start a run that is stopped on the way, and return when it was given up."""
+    code, given_up = child_code(flow), 0.0
+
+    async def drive() -> None:
+        nonlocal given_up
+        engine = Engine(store, code.transports(), LoopClock(), FixedEntropy(), stop=stop)
+        await engine.start(code.start_run(RUN, {}, RunConfig(), Parent(depth=0, key="", run_id=CHILD)))
+        given_up = asyncio.get_running_loop().time()
+        await asyncio.sleep(60)
+
+    loop = SimulatedLoop()
+    loop.run(drive())
+    loop.close()
+    return given_up
+
+
+def test_a_run_stopped_while_its_end_waits_for_another_commit_is_over_in_the_log_as_well() -> None:
+    """A cancellation is being written when a retry falls due: the end is staged behind it, and then comes word to stop."""
+    stop = Stop()
+    store = SlowStore(b"cancel.requested", stop)
+    flow = Workflow("stopped")
+
+    @flow.step(retry=Retry(attempts=2, delay=timedelta(seconds=1), jitter=0.0))
+    async def step() -> None:
+        await store.send(message(RUN, "cancel", BY_TEST))
+        raise OSError
+
+    stopped(flow, store, stop)
+    assert kinds(store._backend, RUN)[-2:] == ["cancel.requested", "run.completed"]
+
+
+def test_what_a_step_left_in_the_middle_of_a_commit_is_durable_before_the_run_is_given_up() -> None:
+    """Two calls are answered at once. Stopped, their step ends with the first that does; the other is still to be written."""
+    stop = Stop()
+    store = SlowStore(b"fact.recorded", stop)
+    flow = Workflow("left", transports={"fake": counting})
+
+    @flow.step
+    async def step(io: Io) -> None:
+        await asyncio.gather(*(io.call("fake", {"number": number}) for number in range(2)))
+
+    given_up = stopped(flow, store, stop)
+    assert kinds(store._backend, RUN).count("fact.recorded") > 1
+    assert max(store.appended) <= given_up

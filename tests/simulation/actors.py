@@ -15,6 +15,7 @@ from durum.engine.inbox import Answer, Content, Steer, message
 from durum.engine.recovery import load_run
 from durum.engine.stop import Stop
 from durum.errors import ConcurrencyError, NotFoundError, RunExistsError, RunOwnedError, StoreUnavailableError
+from tests.simulation.checker import QUARANTINE
 from tests.simulation.codes import Wanted, code_of, engine_of, named
 from tests.simulation.workflows import BEGIN, WORKFLOWS
 from tests.simulation.world import SimulatedClock, SimulatedEntropy
@@ -117,10 +118,10 @@ class PersonProcess:
             return
         loaded = await load_run(store, ArtifactReader(store), head.run_id)
         state, run = loaded.state, self._wanted.get(head.run_id)
-        if state.paused is not None and run is not None:  # a child goes on with its parent
-            if self._has_seen(f"{run.run_id} paused by event {state.seq}"):
+        if state.paused is not None and (run is not None or state.paused.actor == QUARANTINE):  # else it waits for its parent
+            if self._has_seen(f"{head.run_id} paused by event {state.seq}"):
                 workflow, plan = named(loaded)
-                await engine_of(store, workflow).resume(run.run_id, plan, "someone")
+                await engine_of(store, workflow).resume(head.run_id, plan, "someone")
         elif state.gates and not state.over:
             await self._answer(store, state)
         elif run is not None and run.word and not state.over and state.seq > 10 and run.run_id not in self._said:

@@ -230,10 +230,13 @@ def _of_quarantine(event: ev.Event) -> bool:
 
 
 def _undo(log: Log) -> Iterator[str]:
-    """What undoes the branches begins only when all of them are done."""
-    journal = [done for done in log.world.record.journal if done.key.startswith(log.run_id)]
-    begun = min((done.at for done in journal if UNDO in done.key), default=None)
-    if begun is not None and any(done.at > begun for done in journal if UNDO not in done.key):
+    """What undoes the branches begins only when all of them are done; a request that was asked for again may come late."""
+    done_at: dict[str, float] = {}
+    for done in log.world.record.journal:
+        if done.key.startswith(log.run_id):
+            done_at.setdefault(done.key, done.at)
+    begun = min((at for key, at in done_at.items() if UNDO in key), default=None)
+    if begun is not None and any(at > begun for key, at in done_at.items() if UNDO not in key):
         yield "it was undone while a branch was still at work"
 
 

@@ -216,3 +216,13 @@ class LetsEveryoneAct(BrokenStore):
 
     def check_lease(self, run_id: str, epoch: int) -> None:
         """Say nothing."""
+
+
+class OpensAgain(BrokenStore):
+    """A handle that was closed is as good as a new one."""
+
+    async def close(self) -> None:
+        """Let go, and keep what is needed to go on."""
+        opened = self._opened
+        await super().close()
+        self._opened = opened

@@ -223,7 +223,10 @@ class Engine:
             with self._stop.ends(driver):
                 await driver.drive()
         finally:
-            await self._transports.close()
+            try:
+                await recorder.close()  # a task of a step's own may be in the middle of a commit
+            finally:
+                await self._transports.close()
         if state.over:
             await report(self._store, state, manifest)
 

@@ -116,7 +116,9 @@ class Recorder:
         return envelope
 
     async def commit(self) -> None:
-        """Make everything staged so far durable; what others staged meanwhile rides along. A cancellation waits until then.
+        """Make everything staged so far durable; what others staged meanwhile rides along.
+
+        A cancellation waits until then, unless it comes while another commit is under way: what was staged is left to the next.
 
         Raises:
             ConcurrencyError: another worker owns the run now; nothing staged was stored.
@@ -178,6 +180,15 @@ class Recorder:
                 self._listener = None
                 _log.warning("the run's watcher failed and is told nothing more", exc_info=True)
                 return
+
+    async def close(self) -> None:
+        """Make durable what is staged, and stage nothing more: the run is about to be given up, and a task may outlive it.
+
+        After this the folded state is what the log says, unless a commit failed. Raises as ``commit`` does.
+        """
+        if self._broken is None:
+            await self.commit()
+        self._broken = self._broken or asyncio.CancelledError()
 
     def check_lease(self) -> None:
         """Make sure, right before the outside is acted upon, that the run is still ours; else nothing more is done or written.

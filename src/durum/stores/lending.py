@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from durum.errors import CorruptionError
-from durum.stores.outage import unavailable
+from durum.stores.outage import handle_closed, unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +39,16 @@ class Lending:
         self.mutex.release()
         if error is not None:
             self._explain(error)
+
+    def close(self) -> None:
+        """Close the connection and lend none any more."""
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
+        self._reopen = self._closed
+
+    def _closed(self) -> sqlite3.Connection:
+        raise handle_closed(str(self._path))
 
     def _explain(self, error: BaseException) -> None:
         """Raise what a person is told in place of an error of SQLite or the system."""

@@ -13,6 +13,7 @@ from durum.codec import genesis_hash
 from durum.errors import ConcurrencyError, CorruptionError, NotFoundError, RunExistsError, RunOwnedError
 from durum.ports import Artifact, DueRun, Head, Message, StoredEvent, StoredFile
 from durum.stores.checked_chunks import checked_chunks
+from durum.stores.outage import handle_closed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, Sequence
@@ -41,8 +42,14 @@ class MemoryStore:
     """Implements ``EventStore`` and ``ArtifactStore``; each handle is one worker."""
 
     def __init__(self, backend: MemoryBackend | None = None) -> None:
-        self._backend = backend or MemoryBackend()
+        self._opened: MemoryBackend | None = backend or MemoryBackend()
         self._worker: str | None = None
+
+    @property
+    def _backend(self) -> MemoryBackend:
+        if self._opened is None:
+            raise handle_closed("memory")
+        return self._opened
 
     @property
     def worker(self) -> str:
@@ -194,8 +201,9 @@ class MemoryStore:
 
     async def close(self) -> None:
         """Let go of everything this handle owned."""
-        self._backend.alive.discard(self._worker or "")
-        self._worker = None
+        if self._opened is not None:
+            self._opened.alive.discard(self._worker or "")
+        self._opened = None
 
 
 def _due(run: _Run, now_ms: int) -> DueRun:

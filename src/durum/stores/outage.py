@@ -69,6 +69,11 @@ def moved(path: Path) -> StoreUnavailableError:
     return StoreUnavailableError(str(path), f"{what}; {advice}")
 
 
+def handle_closed(store: str) -> StoreUnavailableError:
+    """Return the error of a handle that somebody uses after it was closed: a task that was left behind perhaps."""
+    return StoreUnavailableError(store, "this handle of it was closed; open the store again")
+
+
 def locked_by(path: Path) -> str:
     """Return who writes to a store now, or holds its file for itself, as far as this system tells."""
     found = set()

@@ -382,9 +382,7 @@ class SqliteStore:
     async def close(self) -> None:
         """Close the file and give the worker's lock up."""
         with self._mutex:
-            if self._lending.connection is not None:
-                self._lending.connection.close()
-                self._lending.connection = None
+            self._lending.close()
             self._ownership.close()
 
 

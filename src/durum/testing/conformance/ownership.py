@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from durum.codec import genesis_hash
-from durum.errors import ConcurrencyError, NotFoundError, RunExistsError, RunOwnedError
+from durum.errors import ConcurrencyError, NotFoundError, RunExistsError, RunOwnedError, StoreUnavailableError
 from durum.ports import Head
 from durum.testing.conformance.contract import OTHER_RUN, RUN, Contract, begun, chained, check, outcome, present, refused
 
@@ -124,6 +124,16 @@ class OwnershipContract(Contract):
         await store.close()
         await refused(RunOwnedError, other.claim(OTHER_RUN))
         assert (await other.claim(RUN)).owner == other.worker
+
+    @check
+    async def test_a_closed_handle_does_nothing_more(self, store: Store, other: Store) -> None:
+        """A task that outlived its run may still call: it is refused, and nothing is opened again for it."""
+        head = await begun(store, b"1")
+        await store.close()
+        await refused(StoreUnavailableError, store.append(RUN, head.seq, head.epoch, chained(head.hash, head.seq + 1, b"2")))
+        await refused(StoreUnavailableError, store.claim(RUN))
+        await refused(StoreUnavailableError, store.head(RUN))
+        assert await other.head(RUN) == head
 
     @check
     async def test_of_two_who_claim_at_once_one_wins(self, store: Store, other: Store) -> None:

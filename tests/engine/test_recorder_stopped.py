@@ -1,0 +1,114 @@
+"""Whoever waits for a commit may be cancelled at any moment, and a task may outlive its run: the log has no hole for it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from durum.engine import recorder as module
+from durum.stores.memory import MemoryStore
+from durum.testing.faulty import Fault, FaultyStore, failing
+from tests.engine.test_recorder import SlowStore, details, event, recorder_on
+
+
+@pytest.mark.parametrize("done_first", [False, True])
+def test_a_cancelled_commit_is_seen_through(*, done_first: bool) -> None:
+    """A step's timeout that falls into an append must not end the run: the events land once, then the cancellation goes on."""
+
+    async def scenario() -> None:
+        store = SlowStore(done_first=done_first)
+        recorder = await recorder_on(store)
+        recorder.stage(event(0))
+        commit = asyncio.create_task(recorder.commit())
+        await store.begun.wait()
+        for _ in range(3):
+            commit.cancel()
+            await asyncio.sleep(0)
+        store.go.set()
+        with pytest.raises(asyncio.CancelledError):
+            await commit
+        recorder.stage(event(1))
+        await recorder.commit()
+        assert await details(store) == ["0", "1"]
+
+    asyncio.run(scenario())
+
+
+def test_a_commit_cancelled_between_two_tries_is_seen_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store was away when the step's time ran out."""
+    monkeypatch.setattr(module, "_RETRY_SECONDS", 3600)
+
+    async def scenario() -> None:
+        looked = asyncio.Event()
+        fails = failing("append", Fault.NOT_DONE, 1, 1)
+
+        def plan(method: str, number: int) -> Fault | None:
+            if method == "head":
+                looked.set()
+            return fails(method, number)
+
+        store = FaultyStore(MemoryStore(), plan)
+        recorder = await recorder_on(store)
+        recorder.stage(event(0))
+        commit = asyncio.create_task(recorder.commit())
+        await looked.wait()
+        commit.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await commit
+        recorder.stage(event(1))
+        await recorder.commit()
+        assert await details(store) == ["0", "1"]
+
+    asyncio.run(scenario())
+
+
+def test_a_commit_cancelled_while_it_waits_leaves_its_events_to_the_next() -> None:
+    """Nothing was handed to the store yet, so the cancellation goes through at once and the events stay staged."""
+
+    async def scenario() -> None:
+        store = SlowStore()
+        recorder = await recorder_on(store)
+        recorder.stage(event(0))
+        first = asyncio.create_task(recorder.commit())
+        await store.begun.wait()
+        recorder.stage(event(1))
+        second = asyncio.create_task(recorder.commit())
+        await asyncio.sleep(0)
+        second.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await second
+        store.go.set()
+        await first
+        assert await details(store) == ["0"]
+        await recorder.commit()
+        assert await details(store) == ["0", "1"]
+
+    asyncio.run(scenario())
+
+
+def test_a_recorder_that_is_closed_leaves_nothing_staged_and_stages_nothing_more() -> None:
+    """A task that outlives the run may be in the middle of a commit, or come to one later."""
+
+    async def scenario() -> None:
+        store = SlowStore()
+        recorder = await recorder_on(store)
+        recorder.stage(event(0))
+        left = asyncio.create_task(recorder.commit())
+        await store.begun.wait()
+        recorder.stage(event(1))
+        closing = asyncio.create_task(recorder.close())
+        await asyncio.sleep(0)
+        waited = not closing.done()
+        store.go.set()
+        await closing
+        assert waited
+        assert left.done()
+        assert await details(store) == ["0", "1"]
+        with pytest.raises(asyncio.CancelledError):
+            recorder.stage(event(2))
+        assert recorder.state.seq == 2
+        await recorder.close()
+        assert store.appends == 2
+
+    asyncio.run(scenario())
