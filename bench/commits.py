@@ -52,9 +52,11 @@ class RecordingStore(SqliteStore):
         events: Sequence[StoredEvent],
         artifacts: Sequence[Artifact] = (),
         consumed: Sequence[str] = (),
+        *,
+        sync: bool = True,
     ) -> int:
         """Append, then note what was appended and when."""
-        seq = await super().append(run_id, expected_seq, epoch, events, artifacts, consumed)
+        seq = await super().append(run_id, expected_seq, epoch, events, artifacts, consumed, sync=sync)
         if seq != expected_seq:
             self.commits.append(Commit(run_id, expected_seq, events, artifacts, time.perf_counter(), time.process_time()))
         return seq

@@ -114,8 +114,17 @@ class EventStore(Protocol):
         events: Sequence[StoredEvent],
         artifacts: Sequence[Artifact] = (),
         consumed: Sequence[str] = (),
+        *,
+        sync: bool = True,
     ) -> int:
-        """Append events with the artifacts they name, and drop the inbox messages they take over; return the new head seq."""
+        """Append events with the artifacts they name, and drop the inbox messages they take over; return the new head seq.
+
+        With ``sync`` off this need not wait for the disk: a power cut may take these events until the next write of this handle
+        begins, or ``sync`` returns; either raises if they did not become durable. In every other way they are stored.
+        """
+
+    async def sync(self) -> None:
+        """Return once everything this handle stored is durable."""
 
     async def head(self, run_id: str) -> Head | None:
         """Return the head of a run, None if the run is unknown."""

@@ -37,9 +37,9 @@ def test_commits_are_as_durable_as_the_url_says(tmp_path: Path) -> None:
         store = open_store(f"sqlite:///{tmp_path}/x.db{option}", create=True)
         assert isinstance(store, SqliteStore)
         for _ in range(2):
-            with store._lending as connection:
+            with store._database as connection:
                 assert connection.execute("PRAGMA synchronous").fetchone() == (synchronous,)
-            store._let_go(connection)
+            store._database.let_go()
         asyncio.run(store.close())
 
 

@@ -32,7 +32,7 @@ def test_every_commit_of_a_run_is_recorded(tmp_path: Path, monkeypatch: pytest.M
 
     def traced(store: RecordingStore, path: Path) -> None:
         begun(store, path)
-        with store._lending as connection:
+        with store._database as connection:
             commits_of(connection, seen)
 
     monkeypatch.setattr(RecordingStore, "__init__", traced)

@@ -106,8 +106,11 @@ class ForgetfulStore(SqliteStore):
         events: Sequence[StoredEvent],
         artifacts: Sequence[Artifact] = (),
         consumed: Sequence[str] = (),
+        *,
+        sync: bool = True,
     ) -> int:
         """Hold events back while an effect is under way."""
+        del sync
         for artifact in artifacts:
             await self.put(artifact)
         self._late.append((run_id, expected_seq, epoch, events, consumed))
@@ -149,8 +152,11 @@ class EarlyStore(SqliteStore):
         events: Sequence[StoredEvent],
         artifacts: Sequence[Artifact] = (),
         consumed: Sequence[str] = (),
+        *,
+        sync: bool = True,
     ) -> int:
         """Keep the last one for later."""
+        del sync
         for artifact in artifacts:
             await self.put(artifact)
         await self._write_late()

@@ -158,11 +158,13 @@ class Filming(MemoryStore):
         events: Sequence[StoredEvent],
         artifacts: Sequence[Artifact] = (),
         consumed: Sequence[str] = (),
+        *,
+        sync: bool = True,
     ) -> int:
         """Append as a store far away does, while others go on, and keep what is there now."""
         for _ in range(_FAR):
             await asyncio.sleep(0)
-        seq = await super().append(run_id, expected_seq, epoch, events, artifacts, consumed)
+        seq = await super().append(run_id, expected_seq, epoch, events, artifacts, consumed, sync=sync)
         self._keep()
         return seq
 

@@ -34,12 +34,14 @@ class Counted(MemoryStore):
         events: Sequence[StoredEvent],
         artifacts: Sequence[Artifact] = (),
         consumed: Sequence[str] = (),
+        *,
+        sync: bool = True,
     ) -> int:
         """Append, and count."""
         if self.appends == self.last:
             raise KeyboardInterrupt
         self.appends += 1
-        return await super().append(run_id, expected_seq, epoch, events, artifacts, consumed)
+        return await super().append(run_id, expected_seq, epoch, events, artifacts, consumed, sync=sync)
 
 
 def fan(begun: list[int], *, waits: bool = False, seconds: float = 0.0) -> Workflow:

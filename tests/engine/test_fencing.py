@@ -47,6 +47,8 @@ class Losing(MemoryStore):
         events: Sequence[StoredEvent],
         artifacts: Sequence[Artifact] = (),
         consumed: Sequence[str] = (),
+        *,
+        sync: bool = True,
     ) -> int:
         """Append, until it is time."""
         await asyncio.sleep(0)
@@ -57,7 +59,7 @@ class Losing(MemoryStore):
         if self._left <= 0 and self._how == "away":
             store, reason = "double", "away"
             raise StoreUnavailableError(store, reason)
-        return await super().append(run_id, expected_seq, epoch, events, artifacts, consumed)
+        return await super().append(run_id, expected_seq, epoch, events, artifacts, consumed, sync=sync)
 
 
 class Outside:

@@ -79,9 +79,11 @@ def test_a_call_given_up_before_it_could_be_made_is_on_record() -> None:
             events: Sequence[StoredEvent],
             artifacts: Sequence[Artifact] = (),
             consumed: Sequence[str] = (),
+            *,
+            sync: bool = True,
         ) -> int:
             await asyncio.sleep(0.03)
-            return await super().append(run_id, expected_seq, epoch, events, artifacts, consumed)
+            return await super().append(run_id, expected_seq, epoch, events, artifacts, consumed, sync=sync)
 
     asked = counting()
     flow = Workflow("given_up", transports={"fake": lambda: asked})
@@ -273,6 +275,8 @@ class SlowStore(MemoryStore):
         events: Sequence[StoredEvent],
         artifacts: Sequence[Artifact] = (),
         consumed: Sequence[str] = (),
+        *,
+        sync: bool = True,
     ) -> int:
         """Take a while."""
         if not self._seconds and self._slow in events[-1].body:
@@ -280,7 +284,7 @@ class SlowStore(MemoryStore):
             asyncio.get_running_loop().call_later(2, self._stop.now)
         await asyncio.sleep(self._seconds)
         self.appended.append(asyncio.get_running_loop().time())
-        return await super().append(run_id, expected_seq, epoch, events, artifacts, consumed)
+        return await super().append(run_id, expected_seq, epoch, events, artifacts, consumed, sync=sync)
 
 
 def stopped(flow: Workflow, store: SlowStore, stop: Stop) -> float:

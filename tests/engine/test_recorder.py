@@ -74,13 +74,15 @@ class SlowStore(MemoryStore):
         events: Sequence[StoredEvent],
         artifacts: Sequence[Artifact] = (),
         consumed: Sequence[str] = (),
+        *,
+        sync: bool = True,
     ) -> int:
         """Append when it is time."""
         self.appends += 1
         self.begun.set()
         if not self._done_first:
             await self.go.wait()
-        seq = await super().append(run_id, expected_seq, epoch, events, artifacts, consumed)
+        seq = await super().append(run_id, expected_seq, epoch, events, artifacts, consumed, sync=sync)
         await self.go.wait()
         return seq
 
@@ -118,9 +120,11 @@ def test_artifacts_travel_with_the_events_and_only_once() -> None:
             events: Sequence[StoredEvent],
             artifacts: Sequence[Artifact],
             consumed: Sequence[str],
+            *,
+            sync: bool = True,
         ) -> int:
             sent.extend(artifact.id for artifact in artifacts)
-            return await backend_append(run_id, seq, epoch, events, artifacts, consumed)
+            return await backend_append(run_id, seq, epoch, events, artifacts, consumed, sync=sync)
 
         store.append = append  # type: ignore[method-assign, assignment]
         recorder = await recorder_on(store)

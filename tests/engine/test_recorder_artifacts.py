@@ -21,9 +21,9 @@ def test_bytes_that_are_durable_are_not_sent_again(monkeypatch: pytest.MonkeyPat
     sent: list[bytes] = []
     append = Recorder._append
 
-    async def noted(recorder: Recorder, batch: module._Batch) -> None:
+    async def noted(recorder: Recorder, batch: module._Batch, *, sync: bool) -> None:
         sent.extend(artifact.data for artifact in batch.artifacts)
-        await append(recorder, batch)
+        await append(recorder, batch, sync=sync)
 
     monkeypatch.setattr(Recorder, "_append", noted)
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,7 +14,6 @@ from tests.faults.machine import DISK_BYTES, OK, Machine, system
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -40,3 +43,14 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[tuple[int
         return known[weight]
 
     return come
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the library that makes a disk forget."""
+    compiler = shutil.which("gcc")
+    if compiler is None or sys.platform != "linux":
+        pytest.skip("a disk that forgets is made by gcc, on Linux")
+    source, made = Path(__file__).with_name("losing_disk.c"), tmp_path_factory.mktemp("losing") / "losing.so"
+    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", str(made), str(source), "-ldl", "-lpthread"], check=True)
+    return made

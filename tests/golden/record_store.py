@@ -63,12 +63,14 @@ class DyingStore(SqliteStore):
         events: Sequence[StoredEvent],
         artifacts: Sequence[Artifact] = (),
         consumed: Sequence[str] = (),
+        *,
+        sync: bool = True,
     ) -> int:
         """Append, as long as the process lives."""
         self.left -= 1
         if self.left < 0:
             raise StoreUnavailableError("of a dying process", "it is gone")
-        return await super().append(run_id, expected_seq, epoch, events, artifacts, consumed)
+        return await super().append(run_id, expected_seq, epoch, events, artifacts, consumed, sync=sync)
 
     async def release(self, run_id: str, epoch: int, *, wake_ms: int | None = None) -> None:
         """Give the run up, as long as the process lives."""

@@ -81,9 +81,11 @@ class AcknowledgesFirst(SimulatedStore):
         events: Sequence[StoredEvent],
         artifacts: Sequence[Artifact] = (),
         consumed: Sequence[str] = (),
+        *,
+        sync: bool = True,
     ) -> int:
         """Say yes, then store."""
-        later = partial(super().append, run_id, expected_seq, epoch, events, artifacts, consumed)
+        later = partial(super().append, run_id, expected_seq, epoch, events, artifacts, consumed, sync=sync)
         task = asyncio.create_task(later())
         task.add_done_callback(lambda done: None if done.cancelled() else done.exception())
         await self.world.hop()

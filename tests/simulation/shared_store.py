@@ -148,8 +148,11 @@ class SimulatedStore(MemoryStore):
         events: Sequence[StoredEvent],
         artifacts: Sequence[Artifact] = (),
         consumed: Sequence[str] = (),
+        *,
+        sync: bool = True,
     ) -> int:
-        """See ``EventStore.append``."""
+        """See ``EventStore.append``; no power is cut here."""
+        del sync
 
         async def perform() -> int:
             await self.keep(run_id, expected_seq, epoch, events, artifacts, consumed)

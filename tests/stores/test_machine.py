@@ -60,10 +60,10 @@ class Machine(RuleBasedStateMachine):
         self.artifacts: dict[str, bytes] = {}
         self.living: set[str] = set()
         self.runner = asyncio.Runner()
-        self.stores = self.open()
+        self.stores = [self.open() for _ in range(HANDLES)]
 
-    def open(self) -> list[Store]:
-        """Return the handles."""
+    def open(self) -> Store:
+        """Return a new handle."""
         raise NotImplementedError
 
     def teardown(self) -> None:
@@ -209,9 +209,10 @@ class Machine(RuleBasedStateMachine):
 
     @rule(handle=handles)
     def close(self, handle: int) -> None:
-        """The worker is gone; the handle's next use is a new one."""
+        """The worker is gone; in its place comes a new one."""
         self.living.discard(self.stores[handle].worker)
         assert self.do(self.stores[handle].close()) is None
+        self.stores[handle] = self.open()
 
     def head(self, run_id: str) -> Head:
         """Return the head the model has."""
@@ -249,19 +250,25 @@ class Machine(RuleBasedStateMachine):
 class MemoryMachine(Machine):
     """Handles on one backend."""
 
-    def open(self) -> list[Store]:
-        """Open them."""
-        backend = MemoryBackend()
-        return [MemoryStore(backend) for _ in range(HANDLES)]
+    def __init__(self) -> None:
+        self.backend = MemoryBackend()
+        super().__init__()
+
+    def open(self) -> Store:
+        """Open one."""
+        return MemoryStore(self.backend)
 
 
 class SqliteMachine(Machine):
     """Handles on one file."""
 
-    def open(self) -> list[Store]:
-        """Open them."""
+    def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp())
-        return [SqliteStore(self.folder / "durum.db") for _ in range(HANDLES)]
+        super().__init__()
+
+    def open(self) -> Store:
+        """Open one."""
+        return SqliteStore(self.folder / "durum.db")
 
     def teardown(self) -> None:
         """Remove the file."""

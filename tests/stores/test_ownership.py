@@ -54,7 +54,7 @@ async def pair(folder: Path) -> AsyncIterator[tuple[SqliteStore, SqliteStore]]:
 def asks(store: SqliteStore, epoch: int, run_id: str = RUN) -> bool:
     """Make sure of a run and return whether the store had to be asked."""
     asked: list[str] = []
-    connection = store._lending.connection
+    connection = store._database.connection
     assert connection is not None
     connection.set_trace_callback(asked.append)
     try:
@@ -87,8 +87,8 @@ def test_while_the_heart_beats_in_time_the_store_is_not_asked(tmp_path: Path, se
 
 def changes(store: SqliteStore) -> int:
     """Return how many rows a handle has changed so far."""
-    assert store._lending.connection is not None
-    return store._lending.connection.total_changes
+    assert store._database.connection is not None
+    return store._database.connection.total_changes
 
 
 def test_after_a_gap_the_store_is_asked_though_the_heart_beats_again(tmp_path: Path, seconds: Seconds) -> None:
@@ -157,8 +157,8 @@ def test_a_release_that_could_not_be_stored_makes_the_run_due_here(tmp_path: Pat
             await begun(owner, b"1", run_id=OTHER_RUN)
             blocker = sqlite3.connect(tmp_path / "durum.db")
             blocker.execute("BEGIN IMMEDIATE")
-            assert owner._lending.connection is not None
-            owner._lending.connection.execute("PRAGMA busy_timeout = 1")
+            assert owner._database.connection is not None
+            owner._database.connection.execute("PRAGMA busy_timeout = 1")
             with pytest.raises(StoreUnavailableError):
                 await owner.release(RUN, epoch)
             blocker.close()

@@ -143,8 +143,8 @@ class Doubtful:
 
 def fail_commit(store: SqliteStore, *, done: bool) -> None:
     """Make the next commit of a handle fail."""
-    assert store._lending.connection is not None
-    store._lending.connection = Doubtful(store._lending.connection, done=done)  # type: ignore[assignment]
+    assert store._database.connection is not None
+    store._database.connection = Doubtful(store._database.connection, done=done)  # type: ignore[assignment]
 
 
 @pytest.mark.parametrize("done", [True, False])

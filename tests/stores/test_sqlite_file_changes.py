@@ -134,4 +134,4 @@ def test_a_change_that_fails_leaves_the_store_as_it_was(tmp_path: Path, monkeypa
     connection = sqlite3.connect(path)
     assert shape(connection)[2] == 1
     connection.close()
-    SqliteStore(path)._lending.connection.close()  # type: ignore[union-attr]
+    SqliteStore(path)._database.connection.close()  # type: ignore[union-attr]

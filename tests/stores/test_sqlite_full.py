@@ -189,7 +189,8 @@ def test_a_read_only_place_is_told(disk: Path) -> None:
     async def scenario() -> None:
         store = SqliteStore(disk / "durum.db")
         head = await begun(store, b"1")
-        await store.close()
+        store._database.let_go()
+        store._ownership.close()  # nothing is open, as when it was idle
         remount("ro")
         with pytest.raises(StoreUnavailableError):
             await store.append(RUN, 1, head.epoch, chained(head.hash, 2, b"2"))

@@ -47,18 +47,18 @@ def test_only_large_commits_let_the_log_grow(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "durum.db")
 
     def pages() -> int:
-        with store._lending as connection:
+        with store._database as connection:
             return int(connection.execute("PRAGMA wal_autocheckpoint").fetchone()[0])
 
     async def scenario() -> None:
         for large, expected in ((True, 4000), (False, 1000), (True, 4000)):
-            store._transact(lambda connection: connection.execute("SELECT 1"), large=large)
+            store._database.transact(lambda connection: connection.execute("SELECT 1"), large=large)
             assert pages() == expected
         fail_commit(store, done=False)
         with pytest.raises(StoreUnavailableError):
-            store._transact(lambda connection: connection.execute("SELECT 1"), large=True)
+            store._database.transact(lambda connection: connection.execute("SELECT 1"), large=True)
         assert pages() == 1000
-        store._transact(lambda connection: connection.execute("SELECT 1"), large=True)
+        store._database.transact(lambda connection: connection.execute("SELECT 1"), large=True)
         assert pages() == 4000
         await store.close()
 

@@ -58,10 +58,12 @@ class BrokenStore(MemoryStore):
         events: Sequence[StoredEvent],
         artifacts: Sequence[Artifact] = (),
         consumed: Sequence[str] = (),
+        *,
+        sync: bool = True,
     ) -> int:
         """Append what is meant."""
         meant = await self.meant(Append(run_id, expected_seq, epoch, events, artifacts, consumed))
-        await super().append(*meant)
+        await super().append(*meant, sync=sync)
         return expected_seq + len(events)
 
 
@@ -186,10 +188,12 @@ class TellsNothing(BrokenStore):
         events: Sequence[StoredEvent],
         artifacts: Sequence[Artifact] = (),
         consumed: Sequence[str] = (),
+        *,
+        sync: bool = True,
     ) -> int:
         """Say what was asked for."""
         try:
-            return await super().append(run_id, expected_seq, epoch, events, artifacts, consumed)
+            return await super().append(run_id, expected_seq, epoch, events, artifacts, consumed, sync=sync)
         except ConcurrencyError:
             raise ConcurrencyError(run_id, expected_seq, expected_seq, epoch, epoch) from None
 

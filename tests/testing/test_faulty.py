@@ -44,6 +44,7 @@ def calls_of(store: FaultyStore) -> dict[str, Callable[[], Any]]:
         "read_range": lambda: store.read_range(RUN),
         "is_alive": lambda: store.is_alive(store.worker),
         "check_lease": lambda: store.check_lease(RUN, 1),
+        "sync": store.sync,
         "release": lambda: store.release(RUN, 1),
     }
 

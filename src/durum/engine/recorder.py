@@ -60,7 +60,8 @@ class Recorder:
         self._head = head
         self._hash = head.hash
         self._seq = head.seq
-        self._durable_seq = head.seq
+        self._stored_seq = head.seq
+        self._synced = True  # whether what is stored is durable
         self._staged: list[StoredEvent] = []
         self._envelopes: list[Envelope] = []
         self._artifacts: dict[str, Artifact] = {}
@@ -115,10 +116,11 @@ class Recorder:
         self._envelopes.append(envelope)
         return envelope
 
-    async def commit(self) -> None:
+    async def commit(self, *, sync: bool = True) -> None:
         """Make everything staged so far durable; what others staged meanwhile rides along.
 
         A cancellation waits until then, unless it comes while another commit is under way: what was staged is left to the next.
+        With ``sync`` off it is stored, and durable with the next commit: for what nobody outside can learn of before that one.
 
         Raises:
             ConcurrencyError: another worker owns the run now; nothing staged was stored.
@@ -131,10 +133,11 @@ class Recorder:
             await behind
         if self._broken is not None:
             raise self._broken
-        if self._durable_seq < upto:
+        if self._stored_seq < upto or (sync and not self._synced):
             self._committing = True
+            sync = sync or self._listener is not None  # whoever watches is told what is durable, and soon
             try:
-                await self._write()
+                await (self._write(sync=sync) if self._stored_seq < upto else self._sync())
             finally:
                 self._committing = False
                 self._wake()
@@ -146,7 +149,7 @@ class Recorder:
                 behind.set_result(None)
         self._behind.clear()
 
-    async def _write(self) -> None:
+    async def _write(self, *, sync: bool) -> None:
         """Make everything staged durable, and tell of it."""
         staged, envelopes, artifacts = self._staged, self._envelopes, list(self._artifacts.values())
         batch = _Batch(staged, artifacts, self._consumed)
@@ -154,14 +157,14 @@ class Recorder:
         cancelled = False
         try:
             try:
-                await self._append(batch)
+                await self._append(batch, sync=sync)
             except asyncio.CancelledError:
                 cancelled = True
                 await self._see_through(batch)
         except BaseException as error:
             self._broken = error
             raise
-        self._durable_seq = staged[-1].seq
+        self._stored_seq, self._synced = staged[-1].seq, sync
         for artifact in artifacts:
             self._known.add(artifact.id)
         if len(self._known) > _KNOWN_IDS:
@@ -170,6 +173,15 @@ class Recorder:
             self._tell(envelopes, self._listener)
         if cancelled:
             raise asyncio.CancelledError
+
+    async def _sync(self) -> None:
+        """Make durable what is stored."""
+        try:
+            await self._store.sync()
+        except DurumError as error:
+            self._broken = error
+            raise
+        self._synced = True
 
     def _tell(self, envelopes: list[Envelope], listener: Callable[[Envelope], None]) -> None:
         """Hand durable events to whoever watches; a watcher that fails is dropped, for it must not become a step's failure."""
@@ -204,18 +216,20 @@ class Recorder:
 
     async def _see_through(self, batch: _Batch) -> None:
         """Append although the task that waits was cancelled, and is again perhaps: later events are chained to these."""
-        again = asyncio.create_task(self._append(batch))
+        again = asyncio.create_task(self._append(batch, sync=True))
         while not again.done():
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.shield(again)
         again.result()
 
-    async def _append(self, batch: _Batch) -> None:
+    async def _append(self, batch: _Batch, *, sync: bool) -> None:
         """Append once, whatever becomes of the acknowledgement: after a doubt the head tells whether the bytes are there."""
         run_id, epoch = self._head.run_id, self._head.epoch
         for attempt in range(_TRIES):
             try:
-                await self._store.append(run_id, self._durable_seq, epoch, batch.events, batch.artifacts, batch.consumed)
+                await self._store.append(
+                    run_id, self._stored_seq, epoch, batch.events, batch.artifacts, batch.consumed, sync=sync
+                )
             except (StoreUnavailableError, ConcurrencyError) as error:
                 fault: StoreUnavailableError | ConcurrencyError = error
                 try:

@@ -115,8 +115,11 @@ class MemoryStore:
         events: Sequence[StoredEvent],
         artifacts: Sequence[Artifact] = (),
         consumed: Sequence[str] = (),
+        *,
+        sync: bool = True,
     ) -> int:
         """Append events and artifacts at once."""
+        del sync  # nothing here outlives the process anyway
         if not events:
             return expected_seq
         for artifact in artifacts:
@@ -132,6 +135,9 @@ class MemoryStore:
         for message_id in consumed:
             run.inbox.pop(message_id, None)
         return last.seq
+
+    async def sync(self) -> None:
+        """Return: see ``append``."""
 
     async def head(self, run_id: str) -> Head | None:
         """Return the head of a run, None if the run is unknown."""

@@ -7,7 +7,6 @@ import contextlib
 import io
 import os
 import re
-import sqlite3
 import weakref
 from hashlib import sha256
 from typing import TYPE_CHECKING, TypeVar
@@ -21,20 +20,20 @@ from durum.ports import Artifact, DueRun, Head, Message, StoredEvent, StoredFile
 from durum.stores.artifact_files import INLINE_BYTES, Arrival, ArtifactFiles
 from durum.stores.checked_chunks import checked_chunks
 from durum.stores.commit_group import CommitGroup
-from durum.stores.lending import Lending
-from durum.stores.outage import is_of_the_disk, moved, place_of, unavailable
+from durum.stores.database import Database
+from durum.stores.outage import unavailable
 from durum.stores.ownership import Ownership
-from durum.stores.sqlite_file import Durability, open_database, reopen_database, write_through
+from durum.stores.sqlite_file import Durability
 from durum.stores.statements import statements
 from durum.stores.worker_lock import LEASE_SECONDS
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator, Sequence
     from pathlib import Path
 
 _SEQ_BITS = 32
 _LAST_SEQ = (1 << _SEQ_BITS) - 1
-_LOG_PAGES = {False: 1000, True: 4000}  # SQLite's own, 4 MB; for large commits, each of which would else be followed by a move
 _DIGEST = re.compile("[0-9a-f]{64}")
 _SQL = statements()
 T = TypeVar("T")
@@ -54,84 +53,40 @@ class SqliteStore:
         durability: Durability = Durability.FULL,
         lease_seconds: float = LEASE_SECONDS,
     ) -> None:
-        connection = open_database(path, create=create, durability=durability)
-        self._durability = durability
+        self._numbers: dict[str, int] = {}  # run id -> run_no
         self._path = path = path.absolute()  # the working directory may change
-        self._file = str(path)
-        self._place, self._log_pages = place_of(self._file), _LOG_PAGES[False]
-        self._in_doubt = False  # whether what the last commit wrote can be relied on if it is there
-        self._found = True  # what the store holds was written by others, on whose fsyncs nobody may rely
+        self._database = Database(path, create=create, durability=durability, rolled_back=self._numbers.clear)
+        self._group = CommitGroup(self._database.transact, self._database.mutex)
         self._files = ArtifactFiles(path.with_name(path.name + ".artifacts"))
         self._ownership = Ownership(path.with_name(path.name + ".workers"), lease_seconds)
-        self._numbers: dict[str, int] = {}  # run id -> run_no
-        self._lend(connection)
         _handles.add(self)
 
     @property
     def worker(self) -> str:
         """The id this handle claims runs under; its lock is taken when first needed."""
-        with self._mutex:
+        with self._database.mutex:
             return self._ownership.lock.worker
 
     def _forget(self) -> None:
         """Begin anew in a forked child: SQLite's connection may not even be closed there, and the lock is the parent's."""
-        if self._lending.connection is not None:
-            _inherited.append(self._lending.connection)
+        inherited = self._database.forget()
+        if inherited is not None:
+            _inherited.append(inherited)
         self._ownership.forget()
-        self._lend(None)
+        self._group = CommitGroup(self._database.transact, self._database.mutex)
 
     # --- transactions -----------------------------------------------------------------------------------------------
 
-    def _lend(self, connection: sqlite3.Connection | None) -> None:
-        self._lending = Lending(self._path, connection, self._reopened)
-        self._mutex = self._lending.mutex
-        self._group = CommitGroup(self._transact, self._mutex)
-
-    def _reopened(self) -> sqlite3.Connection:
-        connection = reopen_database(self._path, durability=self._durability, in_doubt=self._in_doubt)
-        self._place, self._log_pages, self._in_doubt = place_of(self._file), _LOG_PAGES[False], False
-        return connection
-
-    def _let_go(self, connection: sqlite3.Connection) -> None:
-        self._lending.connection = None
-        self._numbers.clear()  # a number found inside a transaction that came to nothing may be another run's next time
-        with contextlib.suppress(sqlite3.Error):
-            connection.close()  # rolls back what was not committed
-
-    def _transact(self, job: Callable[[sqlite3.Connection], T], *, large: bool = False) -> T:
-        """Run a job in a transaction. After a failure whose outcome is in doubt the handle is closed: the next use re-reads."""
-        with self._lending as connection:
-            if self._found:
-                write_through(connection)
-                self._found = False
-            if self._log_pages != (pages := _LOG_PAGES[large]):  # before SQLite moves its log into the file
-                connection.execute(f"PRAGMA wal_autocheckpoint = {pages}")
-                self._log_pages = pages
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                result = job(connection)
-                connection.execute("COMMIT")
-            except sqlite3.Error as error:
-                self._in_doubt = self._in_doubt or is_of_the_disk(error)
-                self._let_go(connection)
-                raise
-            except BaseException:
-                connection.execute("ROLLBACK")
-                self._numbers.clear()
-                raise
-            if place_of(self._file) != self._place:  # what was written went where the file is now, if anywhere
-                self._let_go(connection)
-                raise moved(self._path)
-            return result
-
-    async def _write(self, job: Callable[[sqlite3.Connection], T], after: Callable[[], None] | None = None) -> T:
+    async def _write(
+        self, job: Callable[[sqlite3.Connection], T], after: Callable[[], None] | None = None, *, sync: bool = True
+    ) -> T:
         """Run a job in a transaction: at once while at most one run is driven here, else in the next commit of many."""
         if len(self._ownership.held) > 1:
             return await self._group.write(job, after)
         if after is None:
-            return self._transact(job)
-        with self._mutex:
-            result = self._transact(job)
+            return self._database.transact(job, sync=sync)
+        with self._database.mutex:
+            result = self._database.transact(job)
             after()
         return result
 
@@ -171,12 +126,12 @@ class SqliteStore:
     def check_lease(self, run_id: str, epoch: int) -> None:
         """Make sure the run is ours and stays so for a while; see ``EventStore.check_lease``."""
         if not self._ownership.is_certain(run_id, epoch):
-            with self._mutex:
-                self._transact(lambda connection: self._ownership.renew(connection, run_id, epoch))
+            with self._database.mutex:
+                self._database.transact(lambda connection: self._ownership.renew(connection, run_id, epoch))
 
     async def due(self, now_ms: int) -> list[DueRun]:
         """Return the runs that want to be driven and that nobody drives; see ``EventStore.due``."""
-        with self._lending as connection:
+        with self._database as connection:
             return self._ownership.due(connection, now_ms)
 
     async def is_alive(self, worker: str) -> bool:
@@ -194,8 +149,10 @@ class SqliteStore:
         events: Sequence[StoredEvent],
         artifacts: Sequence[Artifact] = (),
         consumed: Sequence[str] = (),
+        *,
+        sync: bool = True,
     ) -> int:
-        """Append events and artifacts in one commit."""
+        """Append events and artifacts in one commit; see ``EventStore.append``."""
         if not events:
             return expected_seq
         rows = [self._artifact_row(artifact) for artifact in artifacts]
@@ -218,7 +175,11 @@ class SqliteStore:
                 connection.executemany(_SQL["drop_message"], [(run_no, message_id) for message_id in consumed])
             return last.seq
 
-        return await self._write(add)
+        return await self._write(add, sync=sync)
+
+    async def sync(self) -> None:
+        """Return once everything is durable; see ``EventStore.sync``."""
+        self._database.sync()
 
     def _stale(self, connection: sqlite3.Connection, run_id: str, expected_seq: int, epoch: int) -> ConcurrencyError:
         row = connection.execute(_SQL["find_run"], (run_id,)).fetchone()
@@ -228,7 +189,7 @@ class SqliteStore:
 
     async def head(self, run_id: str) -> Head | None:
         """Return the head of a run, None if the run is unknown."""
-        with self._lending as connection:
+        with self._database as connection:
             row = connection.execute(_SQL["find_run"], (run_id,)).fetchone()
         if row is None:
             return None
@@ -236,12 +197,12 @@ class SqliteStore:
 
     async def heads(self) -> list[Head]:
         """Return the head of every run that has events, newest run first."""
-        with self._lending as connection:
+        with self._database as connection:
             return [Head(*row) for row in connection.execute(_SQL["all_runs"])]
 
     async def read_range(self, run_id: str, from_seq: int = 1, to_seq: int | None = None) -> list[StoredEvent]:
         """Return events ``from_seq`` to ``to_seq``, both included."""
-        with self._lending as connection:
+        with self._database as connection:
             row = connection.execute(_SQL["find_run"], (run_id,)).fetchone()
             if row is None:
                 return []
@@ -270,13 +231,13 @@ class SqliteStore:
 
     async def inbox(self, run_id: str) -> list[Message]:
         """Return the run's unconsumed messages, oldest first."""
-        with self._lending as connection:
+        with self._database as connection:
             rows = connection.execute(_SQL["read_inbox"], (self._run_no(connection, run_id),))
             return [Message(run_id, *row) for row in rows]
 
     async def addressed(self) -> list[str]:
         """Return the ids of the runs with unconsumed messages."""
-        with self._lending as connection:
+        with self._database as connection:
             return [run_id for (run_id,) in connection.execute(_SQL["addressed_runs"])]
 
     # --- artifacts --------------------------------------------------------------------------------------------------
@@ -296,7 +257,7 @@ class SqliteStore:
     async def put(self, artifact: Artifact) -> str:
         """Store an artifact on its own."""
         row = self._artifact_row(artifact)
-        self._transact(lambda connection: connection.execute(_SQL["add_artifact"], row))
+        self._database.transact(lambda connection: connection.execute(_SQL["add_artifact"], row))
         return artifact.id
 
     async def put_stream(self, kind: str, chunks: AsyncIterable[bytes]) -> StoredFile:
@@ -315,7 +276,7 @@ class SqliteStore:
         finally:
             arrival.close()
         row = (digest, kind, arrival.size, data)
-        self._transact(lambda connection: connection.execute(_SQL["add_artifact"], row))
+        self._database.transact(lambda connection: connection.execute(_SQL["add_artifact"], row))
         return StoredFile(digest.hex(), arrival.size)
 
     @contextlib.contextmanager
@@ -374,15 +335,15 @@ class SqliteStore:
     def _find_artifact(self, artifact_id: str) -> tuple[bytes | None, int] | None:
         if not _DIGEST.fullmatch(artifact_id):
             return None
-        with self._lending as connection:
+        with self._database as connection:
             rows = connection.execute(_SQL["get_artifact"], (bytes.fromhex(artifact_id),))
             row: tuple[bytes | None, int] | None = rows.fetchone()
         return row
 
     async def close(self) -> None:
         """Close the file and give the worker's lock up."""
-        with self._mutex:
-            self._lending.close()
+        with self._database.mutex:
+            self._database.close()
             self._ownership.close()
 
 

@@ -38,7 +38,7 @@ def crossed(file: Path) -> list[Crossing]:
 def test_every_method_that_may_write_is_a_boundary() -> None:
     """Whatever a port of the stores has besides what only reads; what it will have one day as well."""
     methods = {name for port in (EventStore, ArtifactStore) for name in vars(port) if not name.startswith("_")}
-    assert methods - READING == WRITING == {"claim", "append", "release", "send", "put", "put_stream"}
+    assert methods - READING == WRITING == {"claim", "append", "release", "send", "sync", "put", "put_stream"}
     assert all(inspect.iscoroutinefunction(getattr(MemoryStore, name)) for name in WRITING)
 
 

@@ -1,0 +1,163 @@
+"""One SQLite file: lends its connection to one thread at a time, and knows from when on a transaction counts as durable."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from typing import TYPE_CHECKING, TypeVar
+
+from durum.errors import CorruptionError
+from durum.stores.log_sync import LogSync
+from durum.stores.outage import handle_closed, is_of_the_disk, moved, place_of, unavailable
+from durum.stores.sqlite_file import Durability, open_database, reopen_database, write_through
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from types import TracebackType
+
+T = TypeVar("T")
+_LOG_PAGES = {False: 1000, True: 4000}  # SQLite's own, 4 MB; for large commits, each of which would else be followed by a move
+
+
+class Database:
+    """A context manager that is used again and again; a generator made for each use would cost more than many a statement."""
+
+    def __init__(self, path: Path, *, create: bool, durability: Durability, rolled_back: Callable[[], None]) -> None:
+        """Open the file at ``path``, which is absolute; ``rolled_back`` is called after a transaction that came to nothing."""
+        self.connection: sqlite3.Connection | None = open_database(path, create=create, durability=durability)
+        self.mutex = threading.RLock()
+        self._path, self._file = path, str(path)
+        self._durability = durability
+        self._rolled_back = rolled_back
+        self._in_doubt = False  # whether what the last commit wrote can be relied on if it is there
+        self._found = True  # what the store holds was written by others, on whose fsyncs nobody may rely
+        self._may_defer = durability is Durability.FULL
+        self._closed = False
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._place, self._log_pages, self._syncs = place_of(self._file), _LOG_PAGES[False], True
+        self._log_sync: LogSync | None = None
+
+    # --- lending ----------------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> sqlite3.Connection:
+        self.mutex.acquire()
+        try:
+            if self.connection is None:
+                if self._closed:
+                    raise handle_closed(self._file)
+                self.connection = reopen_database(self._path, durability=self._durability, in_doubt=self._in_doubt)
+                self._in_doubt = False
+                self._begin_anew()
+            return self.connection
+        except BaseException as error:
+            self.mutex.release()
+            self._explain(error)
+            raise
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.mutex.release()
+        if error is not None:
+            self._explain(error)
+
+    def _explain(self, error: BaseException) -> None:
+        """Raise what a person is told in place of an error of SQLite or the system."""
+        if isinstance(error, sqlite3.OperationalError | OSError):
+            raise unavailable(self._path, error) from error
+        if isinstance(error, sqlite3.DatabaseError):
+            raise CorruptionError(f"store {self._path}", str(error)) from error
+
+    def let_go(self) -> None:
+        """Close the connection; the next use opens another, which reads anew what the file holds."""
+        connection, self.connection = self.connection, None
+        self._rolled_back()  # what was found inside a transaction that came to nothing may not be so next time
+        if self._log_sync is not None:
+            self._in_doubt = self._in_doubt or self._log_sync.under_way
+            with contextlib.suppress(OSError):
+                self._log_sync.close()
+            self._log_sync = None
+        if connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()  # rolls back what was not committed
+
+    def close(self) -> None:
+        """Close the connection and lend none any more."""
+        with self.mutex:
+            self.let_go()
+            self._closed = True
+
+    def forget(self) -> sqlite3.Connection | None:
+        """Begin anew in a forked child, and return the parent's connection: it may not even be closed there."""
+        connection, self.connection = self.connection, None
+        self.mutex = threading.RLock()
+        self._begin_anew()
+        return connection
+
+    # --- transactions -----------------------------------------------------------------------------------------------
+
+    def transact(self, job: Callable[[sqlite3.Connection], T], *, large: bool = False, sync: bool = True) -> T:
+        """Run a job in a transaction, durable when this returns; with ``sync`` off, as soon as the next one begins.
+
+        After a failure whose outcome is in doubt the connection is closed: the next use re-reads.
+        """
+        with self as connection:
+            self._sync_or_doubt(LogSync.wait)
+            self._prepare(connection, large=large, sync=sync)
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                result = job(connection)
+                connection.execute("COMMIT")
+            except sqlite3.Error as error:
+                self._in_doubt = self._in_doubt or is_of_the_disk(error)
+                self.let_go()
+                raise
+            except BaseException:
+                connection.execute("ROLLBACK")
+                self._rolled_back()
+                raise
+            if not self._syncs:
+                self._sync_or_doubt(LogSync.begin)
+            if place_of(self._file) != self._place:  # what was written went where the file is now, if anywhere
+                self.let_go()
+                raise moved(self._path)
+            return result
+
+    def sync(self) -> None:
+        """Wait until every transaction is durable."""
+        if self._log_sync is not None:
+            with self:
+                self._sync_or_doubt(LogSync.wait)
+
+    def _sync_or_doubt(self, act: Callable[[LogSync], None]) -> None:
+        """Begin to sync the log or wait for it; if that fails, what was committed last is in doubt."""
+        if self._log_sync is not None:
+            try:
+                act(self._log_sync)
+            except OSError:
+                self._in_doubt = True
+                self.let_go()
+                raise
+
+    def _prepare(self, connection: sqlite3.Connection, *, large: bool, sync: bool) -> None:
+        if self._found:
+            write_through(connection)
+            self._found = False
+        if self._log_pages != (pages := _LOG_PAGES[large]):  # before SQLite moves its log into the file
+            connection.execute(f"PRAGMA wal_autocheckpoint = {pages}")
+            self._log_pages = pages
+        if self._syncs != sync and self._may_defer:
+            self._set_sync(connection, sync=sync)
+
+    def _set_sync(self, connection: sqlite3.Connection, *, sync: bool) -> None:
+        """Let SQLite sync its log at each commit, or let the system do that while we go on, where it can."""
+        if not sync and self._log_sync is None:
+            try:
+                self._log_sync = LogSync(self._path.with_name(self._path.name + "-wal"))
+            except OSError:
+                self._may_defer = False
+                return
+        connection.execute(f"PRAGMA synchronous = {'FULL' if sync else 'NORMAL'}")
+        self._syncs = sync

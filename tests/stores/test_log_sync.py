@@ -1,0 +1,105 @@
+"""Syncing a file while the process goes on: it ends, it fails, and where it cannot be done that is said at once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from durum.stores import log_sync
+from durum.stores.log_sync import LogSync
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every commit waits")
+FORKED = """
+import os, sys
+from pathlib import Path
+from durum.stores.log_sync import LogSync
+sync = LogSync(Path(sys.argv[1]))
+sync.begin()
+sync.wait()
+child = os.fork()
+if not child:
+    try:
+        LogSync(Path(sys.argv[1]))
+    except OSError:
+        os._exit(0)
+    os._exit(1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """Give a file."""
+    path = tmp_path / "log"
+    path.write_bytes(b"written")
+    return path
+
+
+def test_a_sync_is_under_way_until_it_is_waited_for(log: Path) -> None:
+    """Again and again; waiting for none is no work."""
+    sync = LogSync(log)
+    sync.wait()
+    for _ in range(100):
+        sync.begin()
+        assert sync.under_way
+        sync.wait()
+        assert not sync.under_way
+    sync.close()
+
+
+def test_a_sync_that_failed_says_so_when_it_is_waited_for(log: Path) -> None:
+    """The file's descriptor was taken away; the next sync is one of its own."""
+    sync = LogSync(log)
+    saved = os.dup(sync._descriptor)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), sync._descriptor)  # a device cannot be synced
+    sync.begin()
+    with pytest.raises(OSError, match="Invalid argument"):
+        sync.wait()
+    assert not sync.under_way
+    os.dup2(saved, sync._descriptor)
+    sync.begin()
+    sync.wait()
+    sync.close()
+
+
+def test_a_sync_under_way_is_waited_for_before_its_file_is_let_go(log: Path) -> None:
+    """Its descriptor may be another file's a moment later."""
+    sync = LogSync(log)
+    sync.begin()
+    sync.close()
+    assert not sync.under_way
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(sync._descriptor)
+
+
+def test_without_a_thread_the_sync_is_done_at_once(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The C library may find none to be had; whoever begins waits then."""
+    synced: list[int] = []
+    sync = LogSync(log)
+    monkeypatch.setattr(sync, "_begin", lambda *_: -1)
+    monkeypatch.setattr(os, "fdatasync", synced.append)
+    sync.begin()
+    assert (synced, sync.under_way) == ([sync._descriptor], False)
+    sync.wait()
+    sync.close()
+
+
+def test_where_it_cannot_be_done_that_is_said(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A log that is not there, and a system that is not known."""
+    with pytest.raises(FileNotFoundError):
+        LogSync(log.with_name("nothing"))
+    monkeypatch.setattr(log_sync, "_KNOWN", False)
+    with pytest.raises(OSError, match="not implemented"):
+        LogSync(log)
+
+
+def test_a_forked_child_does_not_wait_for_a_thread_it_has_not(log: Path) -> None:
+    """What its parent began a sync with is not there: it is told that it cannot."""
+    subprocess.run([sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKED, str(log)], check=True, timeout=30)
