@@ -32,7 +32,10 @@ ALLOWED = {
     ("src/durum/app/invocation_key.py", BY_NAME): "fields of our own configuration class",
     ("src/durum/cli/verb.py", ANNOTATIONS): "annotations of our own commands",
     ("src/durum/history/verify.py", BY_NAME): "fields of our own event classes; the value is text",
-    ("src/durum/stores/log_sync.py", "ctypes"): "four functions of the C library, by names that stand there, on memory made there",
+    (
+        "src/durum/stores/log_sync.py",
+        "ctypes",
+    ): "four functions of the C library, by names that stand there, on memory made there",
     ("src/durum/testing/conformance/contract.py", BY_NAME): "what a test of this kit says of itself",
     ("src/durum/testing/crash/boundaries.py", BY_NAME): "functions of os and of a store that are listed there",
     ("src/durum/testing/faulty.py", BY_NAME): "methods of the store it stands before, as the calling code names them",
