@@ -43,7 +43,7 @@ def event(number: int) -> RunPaused:
     return RunPaused(actor="ann", reason=str(number))
 
 
-async def recorder_on(store: Store, listener: Callable[[Envelope], None] | None = None) -> Recorder:
+async def recorder_on(store: Store, listener: Callable[[Envelope], object] | None = None) -> Recorder:
     """Return the recorder of a new run."""
     head = await store.claim(RUN, create=True)
     state = begin(RUN, PLAN, RunConfig())
@@ -298,6 +298,27 @@ def test_a_watcher_is_told_what_is_durable_in_order() -> None:
             assert told == list(range(1, 2 * batch + 1))
             await recorder.commit()
         assert told == [1, 2, 3, 4, 5, 6]
+
+    asyncio.run(scenario())
+
+
+def test_a_watcher_that_has_heard_enough_is_told_no_more() -> None:
+    """Not even of what was stored in the same commit."""
+
+    async def scenario() -> None:
+        told: list[int] = []
+
+        def watch(envelope: Envelope) -> bool:
+            told.append(envelope.seq)
+            return len(told) > 1
+
+        recorder = await recorder_on(MemoryStore(), watch)
+        for number in range(5):
+            recorder.stage(event(number))
+        await recorder.commit()
+        recorder.stage(event(5))
+        await recorder.commit()
+        assert told == [1, 2]
 
     asyncio.run(scenario())
 

@@ -221,14 +221,12 @@ class Worker:
             self._tell(Report("over" if state.over else "rests", due.run_id, op_id, views.status_word(state)))
         return state.seq > before
 
-    def _announcer(self, due: DueRun, op_id: str) -> Callable[[Envelope], None]:
+    def _announcer(self, due: DueRun, op_id: str) -> Callable[[Envelope], bool]:
         """Return what says that a run was claimed, at its first event."""
-        said: list[bool] = []
 
-        def announce(envelope: Envelope) -> None:
-            if not said:
-                said.append(True)
-                self._tell(Report("claimed", envelope.run_id, op_id, adopted=due.orphaned))
+        def announce(envelope: Envelope) -> bool:
+            self._tell(Report("claimed", envelope.run_id, op_id, adopted=due.orphaned))
+            return True  # that is enough
 
         return announce
 

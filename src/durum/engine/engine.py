@@ -71,11 +71,14 @@ ChildCodes = Callable[[object], ChildCode]
 
 
 class Watcher(msgspec.Struct, frozen=True):
-    """Who is told what happens: every durable event, lines of progress with the state they come from, events of runs below."""
+    """Who is told what happens: every durable event, lines of progress with the state they come from, events of runs below.
 
-    event: Callable[[ev.Envelope], None] | None = None
+    A run whose events somebody is told waits for the disk at each of them; ``event`` returns True to be told no more.
+    """
+
+    event: Callable[[ev.Envelope], object] | None = None
     progress: Callable[[str, str], None] | None = None
-    child: Callable[[ev.Envelope], None] | None = None
+    child: Callable[[ev.Envelope], object] | None = None
 
 
 def _ignore(state_id: str, message: str) -> None:

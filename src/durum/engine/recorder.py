@@ -51,7 +51,7 @@ class Recorder:
         head: Head,
         writer: str,
         state: RunState,
-        listener: Callable[[Envelope], None] | None = None,
+        listener: Callable[[Envelope], object] | None = None,
     ) -> None:
         self._store = store
         self._reader = reader
@@ -183,11 +183,16 @@ class Recorder:
             raise
         self._synced = True
 
-    def _tell(self, envelopes: list[Envelope], listener: Callable[[Envelope], None]) -> None:
-        """Hand durable events to whoever watches; a watcher that fails is dropped, for it must not become a step's failure."""
+    def _tell(self, envelopes: list[Envelope], listener: Callable[[Envelope], object]) -> None:
+        """Hand durable events to whoever watches, until that has heard enough, which it says by True.
+
+        A watcher that fails is dropped, for it must not become a step's failure.
+        """
         for envelope in envelopes:
             try:
-                listener(envelope)
+                if listener(envelope) is True:
+                    self._listener = None
+                    return
             except Exception:  # noqa: BLE001 - a watcher is anyone's code
                 self._listener = None
                 _log.warning("the run's watcher failed and is told nothing more", exc_info=True)

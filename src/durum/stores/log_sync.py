@@ -41,10 +41,10 @@ class LogSync:
 
     def begin(self) -> None:
         """Begin to sync what was written until now; if there is no thread to be had, sync it."""
+        self.under_way = True  # before it is, for a signal may come in between; one that never began has ended well
         if self._begin(os.O_DSYNC, self._request):
+            self.under_way = False
             os.fdatasync(self._descriptor)
-        else:
-            self.under_way = True
 
     def wait(self) -> None:
         """Wait for the sync under way, if there is one. Raises ``OSError`` if it failed."""
