@@ -120,7 +120,7 @@ class EventStore(Protocol):
         """Append events with the artifacts they name, and drop the inbox messages they take over; return the new head seq.
 
         With ``sync`` off this need not wait for the disk: a power cut may take these events until the next write of this handle
-        begins, or ``sync`` returns; either raises if they did not become durable. In every other way they are stored.
+        begins, or ``sync`` returns. Whichever comes first raises if they did not become durable; the next makes them so.
         """
 
     async def sync(self) -> None:

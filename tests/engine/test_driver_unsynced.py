@@ -59,6 +59,21 @@ def test_before_a_step_that_may_reach_outside_the_disk_has_everything() -> None:
     assert asked_of(flow) == [False, True, True, False, True]
 
 
+def test_before_a_step_that_says_it_looks_outside_the_disk_has_everything() -> None:
+    """It may do so on its own, though it is a plain one."""
+    flow = Workflow("looking")
+
+    @flow.step
+    def one() -> int:
+        return 1
+
+    @flow.step(effects="read_only_io")
+    def looked(one: int) -> int:
+        return one + 1
+
+    assert asked_of(flow) == [False, True, True]
+
+
 @pytest.mark.parametrize("blocking", [False, True])
 def test_beside_a_step_that_takes_its_time_every_commit_waits(*, blocking: bool) -> None:
     """It may reach outside at any moment."""

@@ -28,7 +28,7 @@ from durum.errors import ConcurrencyError, RunOwnedError, StoreUnavailableError
 from durum.stores.memory import MemoryBackend, MemoryStore
 from durum.testing.faulty import Fault, FaultyStore, failing
 from tests.engine.crashes import RUN, opened
-from tests.engine.doubles import FixedEntropy, InstantClock, counting
+from tests.engine.doubles import FixedEntropy, InstantClock, Scripted, counting
 from tests.engine.families import doubling, filmed, starting, statuses
 from tests.engine.runs import Ran
 from tests.simulation.loop import SimulatedLoop
@@ -332,3 +332,32 @@ def test_what_a_step_left_in_the_middle_of_a_commit_is_durable_before_the_run_is
     given_up = stopped(flow, store, stop)
     assert kinds(store._backend, RUN).count("fact.recorded") > 1
     assert max(store.appended) <= given_up
+
+
+def test_a_fault_of_the_store_does_not_stand_for_the_cancellation_it_met() -> None:
+    """Whoever waits for a run with a timeout of their own hears of that; nothing more is stored, transports are closed."""
+    called = asyncio.Event()
+
+    async def hang(*_: object) -> None:
+        called.set()
+        await asyncio.sleep(3600)
+
+    transport = Scripted(hang)
+    flow = Workflow("hanging", transports={"fake": lambda: transport})
+
+    @flow.step
+    async def step(io: Io) -> None:
+        await io.call("fake", {})
+
+    async def drive() -> None:
+        store, code = FaultyStore(MemoryStore()), child_code(flow)
+        engine = Engine(store, code.transports(), InstantClock(), FixedEntropy())
+        task = asyncio.create_task(engine.start(code.start_run(RUN, {}, RunConfig(), Parent(depth=0, key="", run_id=CHILD))))
+        await called.wait()
+        store.plan, appends = failing("append", Fault.NOT_DONE), store.calls["append"]
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (transport.closed, store.calls["append"]) == (1, appends)
+
+    asyncio.run(drive())

@@ -88,7 +88,7 @@ def test_a_commit_cancelled_while_it_waits_leaves_its_events_to_the_next() -> No
 
 
 def test_a_recorder_that_is_closed_leaves_nothing_staged_and_stages_nothing_more() -> None:
-    """A task that outlives the run may be in the middle of a commit, or come to one later."""
+    """A task that outlives the run may be in the middle of a commit, stage something meanwhile, or come to one later."""
 
     async def scenario() -> None:
         store = SlowStore()
@@ -96,19 +96,47 @@ def test_a_recorder_that_is_closed_leaves_nothing_staged_and_stages_nothing_more
         recorder.stage(event(0))
         left = asyncio.create_task(recorder.commit())
         await store.begun.wait()
-        recorder.stage(event(1))
         closing = asyncio.create_task(recorder.close())
         await asyncio.sleep(0)
         waited = not closing.done()
+        recorder.stage(event(1))
         store.go.set()
         await closing
         assert waited
         assert left.done()
-        assert await details(store) == ["0", "1"]
+        assert (await details(store), recorder.state.seq) == (["0", "1"], 2)
         with pytest.raises(asyncio.CancelledError):
             recorder.stage(event(2))
         assert recorder.state.seq == 2
-        await recorder.close()
+        await recorder.abandon()
         assert store.appends == 2
 
     asyncio.run(scenario())
+
+
+def test_a_run_is_abandoned_once_the_commit_under_way_is_over() -> None:
+    """What was staged behind it is not stored, nor is anything later, also if whoever waits is cancelled."""
+
+    async def scenario(*, cancelled: bool) -> None:
+        store = SlowStore()
+        recorder = await recorder_on(store)
+        recorder.stage(event(0))
+        left = asyncio.create_task(recorder.commit())
+        await store.begun.wait()
+        recorder.stage(event(1))
+        later = asyncio.create_task(recorder.commit())
+        abandoned = asyncio.create_task(recorder.abandon())
+        await asyncio.sleep(0)
+        waited = not abandoned.done()
+        if cancelled:
+            abandoned.cancel()
+        store.go.set()
+        await left
+        await asyncio.wait([abandoned, later])
+        assert (waited, abandoned.cancelled(), later.cancelled()) == (True, cancelled, True)
+        with pytest.raises(asyncio.CancelledError):
+            await recorder.commit()
+        assert await details(store) == ["0"]
+
+    asyncio.run(scenario(cancelled=False))
+    asyncio.run(scenario(cancelled=True))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from typing import TYPE_CHECKING, NamedTuple
@@ -101,9 +103,11 @@ def ended(store: Path, folder: Path, target: str = TARGET) -> tuple[object, ...]
 
 
 def check_kept(told: Sequence[tuple[str, int, str]] | set[tuple[str, int, str]], left: Path) -> None:
-    """Check that what was acknowledged is in what a power cut left."""
+    """Check that what was acknowledged is in what a power cut left, and that this is a whole database."""
     try:
         gone = set(told) - events_of(left)
     except DurumError as error:
         raise AssertionError(f"a power cut leaves no store: {error}") from error
+    with contextlib.closing(sqlite3.connect(left)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     assert gone == set(), f"acknowledged and gone: {sorted(gone)[:3]} of {len(told)}"

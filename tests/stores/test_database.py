@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -76,16 +76,15 @@ def test_all_that_is_stored_can_be_waited_for(opened: Database) -> None:
 @pytest.mark.parametrize("way", ["transaction", "unsynced transaction", "sync"])
 def test_a_sync_that_failed_is_told_to_the_next_who_writes(way: str, opened: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before anything is written; then the file is opened anew, and what was in doubt is written through."""
-    written_through: list[bool] = []
+    written_anew: list[bool] = []
     real = sqlite_file.reopen_database
 
     def reopened(path: Path, *, durability: Durability, in_doubt: bool) -> sqlite3.Connection:
-        written_through.append(in_doubt)
+        written_anew.append(in_doubt)
         return real(path, durability=durability, in_doubt=in_doubt)
 
     def failed(sync: LogSync) -> None:
         if sync.under_way:
-            sync.under_way = False
             raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(database, "reopen_database", reopened)
@@ -95,7 +94,7 @@ def test_a_sync_that_failed_is_told_to_the_next_who_writes(way: str, opened: Dat
         with pytest.raises(StoreUnavailableError, match="the disk reports an error"):
             opened.sync() if way == "sync" else opened.transact(bump, sync=way == "transaction")
     assert opened.transact(count) == 1
-    assert written_through == [True]
+    assert written_anew == [True]
     assert opened.transact(bump, sync=False) == NORMAL
 
 
@@ -108,6 +107,56 @@ def test_a_connection_that_is_let_go_with_a_sync_under_way_leaves_a_doubt(
     opened.transact(bump, sync=False)
     opened.let_go()
     assert opened._in_doubt
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every commit waits")
+def test_a_doubt_of_others_is_seen_by_whoever_waits_for_the_disk(opened: Database) -> None:
+    """A thread was told that a sync failed; the run that stored what it concerns asks later, and it is written anew."""
+    opened.transact(bump, sync=False)
+    opened.let_go()
+    opened._in_doubt = True
+    opened.sync()
+    assert (opened.connection is not None, opened._in_doubt) == (True, False)
+
+
+class Interrupting:
+    """A connection behind one of whose statements comes a signal whose handler raises."""
+
+    def __init__(self, connection: sqlite3.Connection, statement: str) -> None:
+        self._connection = connection
+        self._statement = statement
+
+    def execute(self, statement: str, *parameters: Any) -> sqlite3.Cursor:
+        """Execute, and raise."""
+        done = self._connection.execute(statement, *parameters)
+        if statement == self._statement:
+            raise KeyboardInterrupt
+        return done
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every commit waits")
+@pytest.mark.parametrize("sync", [False, True])
+@pytest.mark.parametrize("statement", ["PRAGMA synchronous = {}", "BEGIN IMMEDIATE", "COMMIT"])
+def test_a_signal_at_any_point_leaves_a_database_that_is_sound(statement: str, opened: Database, *, sync: bool) -> None:
+    """Its exception goes on as it is; nothing stays open, and what must be durable afterwards is synced by SQLite."""
+    opened.transact(bump, sync=not sync)
+    assert opened.connection is not None
+    statement = statement.format("FULL" if sync else "NORMAL")
+    healthy: Any = opened.connection
+    opened.connection = Interrupting(healthy, statement)  # type: ignore[assignment]
+    with pytest.raises(KeyboardInterrupt):
+        opened.transact(bump, sync=sync)
+    assert opened._in_doubt is (statement == "COMMIT" and not sync)
+    if statement != "COMMIT":
+        opened.connection = healthy
+    opened.sync()
+    assert opened.transact(count) == (2 if statement == "COMMIT" else 1)
+    assert opened.transact(bump) == FULL
+    assert opened.transact(bump, sync=False) == NORMAL
+    assert opened.transact(bump) == FULL
 
 
 def test_where_the_system_cannot_sync_behind_every_transaction_waits(opened: Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -190,7 +190,8 @@ def test_a_read_only_place_is_told(disk: Path) -> None:
         store = SqliteStore(disk / "durum.db")
         head = await begun(store, b"1")
         store._database.let_go()
-        store._ownership.close()  # nothing is open, as when it was idle
+        store._ownership.lock.release()
+        store._ownership._lock = None  # nothing is open, as when it was idle
         remount("ro")
         with pytest.raises(StoreUnavailableError):
             await store.append(RUN, 1, head.epoch, chained(head.hash, 2, b"2"))

@@ -85,6 +85,11 @@ class Attempts:
         state = self._plan.implementation(self._state.plan, self._state.plan.nodes[begun.position].id)
         return getattr(state, "inline", False) is True
 
+    def is_pure(self, begun: Begun) -> bool:
+        """Whether an attempt never suspends, and says that it does not even look outside."""
+        pure = self._state.plan.nodes[begun.position].meta.side_effects is SideEffectKind.PURE
+        return pure and self.is_inline(begun)
+
     async def run(self, begun: Begun) -> None:
         """Execute one attempt and stage how it ended."""
         node = self._state.plan.nodes[begun.position]

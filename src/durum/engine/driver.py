@@ -163,8 +163,8 @@ class Driver:
         return begun, parked or self._state.over or (self._draining and not self._state.open)
 
     def _stays_inside(self, begun: list[Begun]) -> bool:
-        """Whether all that happens until the next commit are plain steps, of which nobody outside learns before that."""
-        return bool(begun) and not self._tasks and all(map(self._attempts.is_inline, begun))
+        """Whether all that happens until the next commit are pure plain steps, of which nobody outside learns before that."""
+        return bool(begun) and not self._tasks and all(map(self._attempts.is_pure, begun))
 
     def _may_go_on(self, begun: list[Begun]) -> bool:
         """Whether these attempts need no commit before them: plain steps side by side, and only the limit held them back.

@@ -73,7 +73,7 @@ ChildCodes = Callable[[object], ChildCode]
 class Watcher(msgspec.Struct, frozen=True):
     """Who is told what happens: every durable event, lines of progress with the state they come from, events of runs below.
 
-    A run whose events somebody is told waits for the disk at each of them; ``event`` returns True to be told no more.
+    A run whose events somebody is told waits for the disk at each of them. Who returns True is told no more events of that run.
     """
 
     event: Callable[[ev.Envelope], object] | None = None
@@ -225,11 +225,12 @@ class Engine:
         try:
             with self._stop.ends(driver):
                 await driver.drive()
+            await recorder.close()  # it was stopped, perhaps, between staging and committing
         finally:
             try:
-                await recorder.close()  # a task of a step's own may be in the middle of a commit
-            finally:
                 await self._transports.close()
+            finally:
+                await recorder.abandon()
         if state.over:
             await report(self._store, state, manifest)
 

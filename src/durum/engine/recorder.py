@@ -67,7 +67,7 @@ class Recorder:
         self._artifacts: dict[str, Artifact] = {}
         self._consumed: list[str] = []
         self._read: set[str] = set()  # messages
-        self._known: set[str] = set()  # ids of artifacts that are durable
+        self._known: set[str] = set()  # ids of artifacts that are stored
         self._known_before: set[str] = set()  # and older ones
         self._committing = False
         self._behind: list[asyncio.Future[None]] = []  # who waits for the commit under way; an asyncio.Lock is seven calls
@@ -128,9 +128,7 @@ class Recorder:
         """
         upto = self._seq
         while self._committing:
-            behind: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._behind.append(behind)
-            await behind
+            await self._turn()
         if self._broken is not None:
             raise self._broken
         if self._stored_seq < upto or (sync and not self._synced):
@@ -141,6 +139,12 @@ class Recorder:
             finally:
                 self._committing = False
                 self._wake()
+
+    def _turn(self) -> asyncio.Future[None]:
+        """Return what is done once the commit under way is over."""
+        behind: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._behind.append(behind)
+        return behind
 
     def _wake(self) -> None:
         """Let those go on who waited for the commit that is over."""
@@ -199,12 +203,21 @@ class Recorder:
                 return
 
     async def close(self) -> None:
-        """Make durable what is staged, and stage nothing more: the run is about to be given up, and a task may outlive it.
+        """Make durable all that is staged, and stage nothing more; after this the folded state is what the log says.
 
-        After this the folded state is what the log says, unless a commit failed. Raises as ``commit`` does.
+        Raises as ``commit`` does.
         """
-        if self._broken is None:
+        while self._stored_seq < self._seq or not self._synced:
             await self.commit()
+        self._seal()
+
+    async def abandon(self) -> None:
+        """Stage and write nothing more, and wait for a commit under way: a task may outlive the run it was started for."""
+        self._seal()
+        while self._committing:
+            await self._turn()
+
+    def _seal(self) -> None:
         self._broken = self._broken or asyncio.CancelledError()
 
     def check_lease(self) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from durum.errors import CorruptionError
 from durum.stores.log_sync import LogSync
 from durum.stores.outage import handle_closed, is_of_the_disk, moved, place_of, unavailable
-from durum.stores.sqlite_file import Durability, open_database, reopen_database, write_through
+from durum.stores.sqlite_file import Durability, open_database, reopen_database, write_anew
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,8 +76,7 @@ class Database:
         self._rolled_back()  # what was found inside a transaction that came to nothing may not be so next time
         if self._log_sync is not None:
             self._in_doubt = self._in_doubt or self._log_sync.under_way
-            with contextlib.suppress(OSError):
-                self._log_sync.close()
+            self._log_sync.close()
             self._log_sync = None
         if connection is not None:
             with contextlib.suppress(sqlite3.Error):
@@ -92,58 +91,71 @@ class Database:
     def forget(self) -> sqlite3.Connection | None:
         """Begin anew in a forked child, and return the parent's connection: it may not even be closed there."""
         connection, self.connection = self.connection, None
+        if self._log_sync is not None:
+            self._log_sync.forget()
         self.mutex = threading.RLock()
+        self._found = True  # also what its parent had not synced yet
         self._begin_anew()
         return connection
 
     # --- transactions -----------------------------------------------------------------------------------------------
 
     def transact(self, job: Callable[[sqlite3.Connection], T], *, large: bool = False, sync: bool = True) -> T:
-        """Run a job in a transaction, durable when this returns; with ``sync`` off, as soon as the next one begins.
+        """Run a job in a transaction, durable when this returns; with ``sync`` off, when the next one begins.
 
         After a failure whose outcome is in doubt the connection is closed: the next use re-reads.
         """
         with self as connection:
-            self._sync_or_doubt(LogSync.wait)
+            self._wait()
             self._prepare(connection, large=large, sync=sync)
-            connection.execute("BEGIN IMMEDIATE")
+            unsynced = False
             try:
+                connection.execute("BEGIN IMMEDIATE")
                 result = job(connection)
+                unsynced = not self._syncs
                 connection.execute("COMMIT")
-            except sqlite3.Error as error:
-                self._in_doubt = self._in_doubt or is_of_the_disk(error)
-                self.let_go()
+                if unsynced:
+                    self._sync_behind()
+            except BaseException as error:  # a signal's among them, at any point of this
+                self._leave(connection, error, unsynced=unsynced)
                 raise
-            except BaseException:
-                connection.execute("ROLLBACK")
-                self._rolled_back()
-                raise
-            if not self._syncs:
-                self._sync_or_doubt(LogSync.begin)
             if place_of(self._file) != self._place:  # what was written went where the file is now, if anywhere
                 self.let_go()
                 raise moved(self._path)
             return result
 
+    def _leave(self, connection: sqlite3.Connection, error: BaseException, *, unsynced: bool) -> None:
+        """Leave a transaction that failed: what is under way is rolled back, what may have been committed leaves a doubt."""
+        if not isinstance(error, sqlite3.Error | OSError) and connection.in_transaction:
+            connection.execute("ROLLBACK")
+            self._rolled_back()
+            return
+        of_the_disk = isinstance(error, sqlite3.Error) and is_of_the_disk(error)
+        self._in_doubt = self._in_doubt or of_the_disk or unsynced
+        self.let_go()
+
     def sync(self) -> None:
         """Wait until every transaction is durable."""
-        if self._log_sync is not None:
-            with self:
-                self._sync_or_doubt(LogSync.wait)
+        if self._log_sync is not None or self._in_doubt:
+            with self:  # which writes anew what is in doubt
+                self._wait()
 
-    def _sync_or_doubt(self, act: Callable[[LogSync], None]) -> None:
-        """Begin to sync the log or wait for it; if that fails, what was committed last is in doubt."""
+    def _sync_behind(self) -> None:
+        assert self._log_sync is not None
+        self._log_sync.begin()
+
+    def _wait(self) -> None:
+        """Wait for the sync behind the last transaction, if one is under way; if it failed, that one is in doubt."""
         if self._log_sync is not None:
             try:
-                act(self._log_sync)
+                self._log_sync.wait()
             except OSError:
-                self._in_doubt = True
                 self.let_go()
                 raise
 
     def _prepare(self, connection: sqlite3.Connection, *, large: bool, sync: bool) -> None:
         if self._found:
-            write_through(connection)
+            write_anew(connection, self._path)
             self._found = False
         if self._log_pages != (pages := _LOG_PAGES[large]):  # before SQLite moves its log into the file
             connection.execute(f"PRAGMA wal_autocheckpoint = {pages}")
@@ -153,11 +165,15 @@ class Database:
 
     def _set_sync(self, connection: sqlite3.Connection, *, sync: bool) -> None:
         """Let SQLite sync its log at each commit, or let the system do that while we go on, where it can."""
-        if not sync and self._log_sync is None:
+        if sync:
+            connection.execute("PRAGMA synchronous = FULL")
+            self._syncs = True  # believed last, for a signal may come in between: a sync too many does no harm
+            return
+        if self._log_sync is None:
             try:
                 self._log_sync = LogSync(self._path.with_name(self._path.name + "-wal"))
             except OSError:
                 self._may_defer = False
                 return
-        connection.execute(f"PRAGMA synchronous = {'FULL' if sync else 'NORMAL'}")
-        self._syncs = sync
+        self._syncs = False
+        connection.execute("PRAGMA synchronous = NORMAL")

@@ -6,6 +6,7 @@ of use (docs/decisions/0023).
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -23,6 +24,9 @@ _PROCESS = os.getpid()  # a forked child lacks the C library's thread, which wai
 _C, _C_UNLOCKED = ctypes.PyDLL(None), ctypes.CDLL(None)  # calls that do not block keep the interpreter's lock
 
 
+_under_way: set[LogSync] = set()  # kept until their syncs are over, for the C library writes into what they asked with
+
+
 class LogSync:
     """Syncs one file, one sync at a time."""
 
@@ -30,7 +34,6 @@ class LogSync:
         """Get ready. Raises ``OSError`` where the system cannot do it, and in a forked child."""
         if not (_KNOWN and os.getpid() == _PROCESS and hasattr(_C, "aio_fsync")):
             raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-        self.under_way = False
         self._descriptor = os.open(log, os.O_RDWR | os.O_CLOEXEC)
         self._request = ctypes.create_string_buffer(_BYTES)
         ctypes.c_int.from_buffer(self._request).value = self._descriptor
@@ -39,27 +42,36 @@ class LogSync:
         self._begin, self._error, self._return = _C.aio_fsync, _C.aio_error, _C.aio_return
         self._suspend = _C_UNLOCKED.aio_suspend
 
+    @property
+    def under_way(self) -> bool:
+        """Whether a sync was begun whose end nobody has seen; one that failed stays so."""
+        return self in _under_way
+
     def begin(self) -> None:
-        """Begin to sync what was written until now; if there is no thread to be had, sync it."""
-        self.under_way = True  # before it is, for a signal may come in between; one that never began has ended well
+        """Begin to sync what was written until now; if there is no thread to be had, sync it. ``OSError`` if that fails."""
+        _under_way.add(self)
         if self._begin(os.O_DSYNC, self._request):
-            self.under_way = False
             os.fdatasync(self._descriptor)
+            _under_way.discard(self)
 
     def wait(self) -> None:
-        """Wait for the sync under way, if there is one. Raises ``OSError`` if it failed."""
-        if not self.under_way:
+        """Wait for the sync under way, if there is one. Raises ``OSError`` if it failed, however often it is asked."""
+        if self not in _under_way:
             return
         while (code := self._error(self._request)) == errno.EINPROGRESS:
             self._suspend(self._requests, 1, None)  # or until a signal comes
-        self.under_way = False
         self._return(self._request)
         if code:
             raise OSError(code, os.strerror(code))
+        _under_way.discard(self)
 
     def close(self) -> None:
-        """Let go of the file once no sync is under way."""
-        try:
+        """Let go of the file once no sync is under way, whatever became of the last."""
+        with contextlib.suppress(OSError):
             self.wait()
-        finally:
-            os.close(self._descriptor)
+        _under_way.discard(self)
+        os.close(self._descriptor)
+
+    def forget(self) -> None:
+        """Let go of the file in a forked child, where no sync will ever end."""
+        os.close(self._descriptor)

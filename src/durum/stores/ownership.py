@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from durum.codec import genesis_hash
 from durum.errors import ConcurrencyError, NotFoundError, RunExistsError, RunOwnedError, StoreUnavailableError
 from durum.ports import DueRun, Head
-from durum.stores.outage import unavailable
+from durum.stores.outage import handle_closed, unavailable
 from durum.stores.statements import statements
 from durum.stores.worker_lock import WorkerLock, describe, is_alive
 
@@ -25,12 +25,15 @@ class Ownership:
         self._folder = folder
         self._lease_seconds = lease_seconds
         self._lock: WorkerLock | None = None
+        self._closed = False
         self._unheld: dict[str, int] = {}  # run id -> epoch that may stand under our name though nobody drives the run in it
         self.held: dict[str, tuple[int, int]] = {}  # run driven here -> epoch it is ours in, the lock's gaps when that was seen
 
     @property
     def lock(self) -> WorkerLock:
         """This worker's lock, taken when first needed."""
+        if self._closed:
+            raise handle_closed(str(self._folder))
         if self._lock is None:
             try:
                 self._lock = WorkerLock(self._folder, self._lease_seconds)
@@ -45,7 +48,8 @@ class Ownership:
         self._lock, self._unheld, self.held = None, {}, {}
 
     def close(self) -> None:
-        """Give the lock up."""
+        """Give the lock up, for good."""
+        self._closed = True
         if self._lock is not None:
             self._lock.release()
         self._lock, self._unheld, self.held = None, {}, {}

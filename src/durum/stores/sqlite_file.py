@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import sqlite3
@@ -21,6 +22,7 @@ APPLICATION_ID = 0x44757275  # "Duru"
 SCHEMA_VERSION = 2
 BUSY_SECONDS = 10.0
 _PROBE_MS = 1000
+_BLOCK_BYTES = 1 << 20
 
 
 class Durability(StrEnum):
@@ -63,8 +65,8 @@ def reopen_database(path: Path, *, durability: Durability, in_doubt: bool) -> sq
         raise moved(path) from None
     try:
         if in_doubt:
-            write_through(connection, wait=True)
-    except sqlite3.Error:
+            write_anew(connection, path)
+    except (OSError, sqlite3.Error):
         connection.close()
         raise
     return connection
@@ -179,16 +181,32 @@ def probe_writing(path: Path) -> None:
         connection.close()
 
 
-def write_through(connection: sqlite3.Connection, *, wait: bool = False) -> None:
-    """Write what stands in the log into the database itself, durably, or raise ``sqlite3.OperationalError``.
+def write_anew(connection: sqlite3.Connection, path: Path) -> None:
+    """Write SQLite's log once more as it stands, durably, or raise ``sqlite3.OperationalError`` or ``OSError``.
 
     After an fsync that failed the system may hold the log's pages for written though no disk has them: they read well, and
     the next fsync succeeds. So what others left, and a commit in doubt, counts once it is written anew (docs/decisions/0004).
-    ``wait`` until all of it is; else what readers still need is left to those that are at work now.
+    Copied into the database alone it would not: the log that stays in force could end, on the disk, before it.
     """
-    busy, _, _ = connection.execute(f"PRAGMA wal_checkpoint({'FULL' if wait else 'PASSIVE'})").fetchone()
-    if wait and busy:
-        raise sqlite3.OperationalError("the log is in use, so that a commit in doubt cannot be written anew")
+    connection.execute("BEGIN IMMEDIATE")  # nobody else writes to the log meanwhile; whoever reads finds the same bytes
+    try:
+        log = os.open(path.with_name(path.name + "-wal"), os.O_RDWR | os.O_CLOEXEC)
+        try:
+            place = 0
+            while block := os.pread(log, _BLOCK_BYTES, place):
+                place += os.pwrite(log, block, place)
+            if place:
+                _sync(log)
+        finally:
+            os.close(log)
+    finally:
+        connection.execute("ROLLBACK")
+
+
+def _sync(file: int) -> None:
+    if sys.platform == "darwin":
+        fcntl.fcntl(file, fcntl.F_FULLFSYNC)
+    os.fsync(file)
 
 
 def _close(connection: sqlite3.Connection | None) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from durum.codec import genesis_hash
 from durum.errors import ConcurrencyError, NotFoundError, RunExistsError, RunOwnedError, StoreUnavailableError
 from durum.ports import Head
-from durum.testing.conformance.contract import OTHER_RUN, RUN, Contract, begun, chained, check, outcome, present, refused
+from durum.testing.conformance.contract import OTHER_RUN, RUN, Contract, begun, chained, check, named, outcome, present, refused
 
 if TYPE_CHECKING:
     from durum.engine.engine import Store
@@ -133,6 +133,7 @@ class OwnershipContract(Contract):
         await refused(StoreUnavailableError, store.append(RUN, head.seq, head.epoch, chained(head.hash, head.seq + 1, b"2")))
         await refused(StoreUnavailableError, store.claim(RUN))
         await refused(StoreUnavailableError, store.head(RUN))
+        await refused(StoreUnavailableError, store.put(named(b"x")))
         assert await other.head(RUN) == head
 
     @check

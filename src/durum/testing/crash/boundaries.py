@@ -121,7 +121,7 @@ def call_site() -> str:
 
 
 class WatchedStore:
-    """Implements ``EventStore`` and ``ArtifactStore`` by another store; ``tell`` hears of every acknowledged append."""
+    """Implements ``EventStore`` and ``ArtifactStore`` by another store; ``tell`` hears of every append that was stored."""
 
     def __init__(self, store: Store, boundaries: Boundaries, tell: Callable[[str, list[StoredEvent]], None]) -> None:
         self._store = store
