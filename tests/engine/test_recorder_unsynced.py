@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from durum.engine import recorder as module
 from durum.errors import StoreUnavailableError
 from durum.stores.memory import MemoryStore
 from durum.testing.faulty import Fault, FaultyStore, failing
@@ -100,11 +101,28 @@ def test_what_was_given_up_before_the_disk_had_it_is_synced() -> None:
     asyncio.run(scenario())
 
 
-def test_a_sync_that_failed_ends_the_writing() -> None:
-    """Whoever drives the run on finds out what the disk has."""
+def test_a_sync_that_failed_once_is_made_up_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store writes anew what is in doubt when it is asked again."""
+    monkeypatch.setattr(module, "_RETRY_SECONDS", 0)
 
     async def scenario() -> None:
-        recorder = await recorder_on(FaultyStore(MemoryStore(), failing("sync", Fault.NOT_DONE, 1, 1)))
+        store = FaultyStore(MemoryStore(), failing("sync", Fault.NOT_DONE, 1, 1))
+        recorder = await recorder_on(store)
+        recorder.stage(event(0))
+        await recorder.commit(sync=False)
+        await recorder.commit()
+        await recorder.commit()
+        assert store.calls["sync"] == 2
+
+    asyncio.run(scenario())
+
+
+def test_a_sync_that_keeps_failing_ends_the_writing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever drives the run on finds out what the disk has."""
+    monkeypatch.setattr(module, "_RETRY_SECONDS", 0)
+
+    async def scenario() -> None:
+        recorder = await recorder_on(FaultyStore(MemoryStore(), failing("sync", Fault.NOT_DONE)))
         recorder.stage(event(0))
         await recorder.commit(sync=False)
         with pytest.raises(StoreUnavailableError):

@@ -26,7 +26,7 @@ def undisturbed(library: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
     disk = LossyDisk(library, tmp_path_factory.mktemp("undisturbed"), STEADY, watched=False)
     whole = disk.drive()
     assert whole.code == OK
-    assert whole.said == "7 behind\n"
+    assert whole.said == "6 behind\n"
     assert len(whole.told) > 20
     assert whole.told == events_of(disk.after_a_power_cut("cut"))
     return ended(disk.root / "durum.db", disk.folder, STEADY)

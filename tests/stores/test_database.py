@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import os
+import sqlite3
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,9 +19,7 @@ from durum.stores.log_sync import LogSync
 from durum.stores.sqlite_file import Durability
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterator
-    from pathlib import Path
 
 FULL, NORMAL = 2, 1
 
@@ -42,6 +44,12 @@ def bump(connection: sqlite3.Connection) -> int:
     return synchronous(connection)
 
 
+def defer(opened: Database) -> None:
+    """Leave a sync under way; the first of a connection is SQLite's own."""
+    while opened._log_sync is None or not opened._log_sync.under_way:
+        opened.transact(bump, sync=False)
+
+
 def count(connection: sqlite3.Connection) -> int:
     """Return how often that was done."""
     (value,) = connection.execute("SELECT count(*) FROM artifacts").fetchone()
@@ -52,6 +60,7 @@ def count(connection: sqlite3.Connection) -> int:
 def test_a_transaction_that_need_not_wait_has_its_sync_behind_it(opened: Database) -> None:
     """The next one waits for it first, whichever kind that is; one that must wait lets SQLite sync, which syncs all."""
     assert opened.transact(bump) == FULL
+    assert opened.transact(bump, sync=False) == FULL  # once: SQLite's descriptor knows of every sync that ever failed
     assert opened.transact(bump, sync=False) == NORMAL
     behind = opened._log_sync
     assert behind is not None
@@ -66,7 +75,7 @@ def test_a_transaction_that_need_not_wait_has_its_sync_behind_it(opened: Databas
 def test_all_that_is_stored_can_be_waited_for(opened: Database) -> None:
     """With nothing written: no transaction, and no work if there is nothing to wait for."""
     opened.sync()
-    opened.transact(bump, sync=False)
+    defer(opened)
     opened.sync()
     assert opened._log_sync is not None
     assert not opened._log_sync.under_way
@@ -88,14 +97,14 @@ def test_a_sync_that_failed_is_told_to_the_next_who_writes(way: str, opened: Dat
             raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(database, "reopen_database", reopened)
-    opened.transact(bump, sync=False)
+    defer(opened)
     with monkeypatch.context() as patch:
         patch.setattr(LogSync, "wait", failed)
         with pytest.raises(StoreUnavailableError, match="the disk reports an error"):
             opened.sync() if way == "sync" else opened.transact(bump, sync=way == "transaction")
-    assert opened.transact(count) == 1
+    assert opened.transact(count) == 2
     assert written_anew == [True]
-    assert opened.transact(bump, sync=False) == NORMAL
+    defer(opened)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every commit waits")
@@ -103,8 +112,8 @@ def test_a_connection_that_is_let_go_with_a_sync_under_way_leaves_a_doubt(
     opened: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody asked what became of it."""
+    defer(opened)
     monkeypatch.setattr(LogSync, "wait", lambda _: None)
-    opened.transact(bump, sync=False)
     opened.let_go()
     assert opened._in_doubt
 
@@ -112,7 +121,7 @@ def test_a_connection_that_is_let_go_with_a_sync_under_way_leaves_a_doubt(
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every commit waits")
 def test_a_doubt_of_others_is_seen_by_whoever_waits_for_the_disk(opened: Database) -> None:
     """A thread was told that a sync failed; the run that stored what it concerns asks later, and it is written anew."""
-    opened.transact(bump, sync=False)
+    defer(opened)
     opened.let_go()
     opened._in_doubt = True
     opened.sync()
@@ -142,8 +151,11 @@ class Interrupting:
 @pytest.mark.parametrize("statement", ["PRAGMA synchronous = {}", "BEGIN IMMEDIATE", "COMMIT"])
 def test_a_signal_at_any_point_leaves_a_database_that_is_sound(statement: str, opened: Database, *, sync: bool) -> None:
     """Its exception goes on as it is; nothing stays open, and what must be durable afterwards is synced by SQLite."""
-    opened.transact(bump, sync=not sync)
-    assert opened.connection is not None
+    defer(opened)
+    if not sync:
+        opened.transact(bump)
+    with opened as connection:
+        before = count(connection)
     statement = statement.format("FULL" if sync else "NORMAL")
     healthy: Any = opened.connection
     opened.connection = Interrupting(healthy, statement)  # type: ignore[assignment]
@@ -153,10 +165,103 @@ def test_a_signal_at_any_point_leaves_a_database_that_is_sound(statement: str, o
     if statement != "COMMIT":
         opened.connection = healthy
     opened.sync()
-    assert opened.transact(count) == (2 if statement == "COMMIT" else 1)
+    assert opened.transact(count) == before + (statement == "COMMIT")
     assert opened.transact(bump) == FULL
-    assert opened.transact(bump, sync=False) == NORMAL
+    defer(opened)
     assert opened.transact(bump) == FULL
+
+
+def rewrites(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Return the stores whose logs are written anew from now on."""
+    seen: list[Path] = []
+    real = sqlite_file.write_anew
+
+    def noted(connection: sqlite3.Connection, path: Path) -> None:
+        seen.append(path)
+        real(connection, path)
+
+    monkeypatch.setattr(database, "write_anew", noted)
+    return seen
+
+
+def test_a_connection_that_was_opened_again_relies_on_nothing_it_finds(
+    opened: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system tells a descriptor of no sync that failed before it was opened, so the log is written anew, once."""
+    opened.transact(bump)
+    seen = rewrites(monkeypatch)
+    opened.transact(bump)
+    assert seen == []
+    opened.let_go()
+    for _ in range(2):
+        opened.transact(bump)
+    assert len(seen) == 1
+
+
+def test_a_store_that_is_locked_for_a_while_keeps_its_connection(opened: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing began, so nothing is in doubt, and the log need not be written anew."""
+    opened.transact(bump)
+    seen = rewrites(monkeypatch)
+    connection = opened.connection
+    assert connection is not None
+    connection.execute("PRAGMA busy_timeout = 1")
+    with contextlib.closing(sqlite3.connect(opened._path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailableError, match="keeps it locked"):
+            opened.transact(bump)
+    opened.transact(bump)
+    assert (seen, opened.connection is connection) == ([], True)
+
+
+def test_a_signal_while_a_log_is_written_anew_leaves_no_lock(opened: Database) -> None:
+    """Whether it comes right behind the lock or later."""
+    healthy: Any = opened.connection
+    with pytest.raises(KeyboardInterrupt):
+        sqlite_file.write_anew(Interrupting(healthy, "BEGIN IMMEDIATE"), opened._path)  # type: ignore[arg-type]
+    assert not healthy.in_transaction
+    assert opened.transact(bump) == FULL
+
+
+def test_a_store_that_took_the_place_of_another_is_not_written_to(opened: Database, tmp_path: Path) -> None:
+    """Not even its log, by a handle that wrote nothing yet."""
+    (tmp_path / "durum.db").rename(tmp_path / "elsewhere.db")
+    other = Database(tmp_path / "durum.db", create=True, durability=Durability.FULL, rolled_back=lambda: None)
+    other.transact(bump)
+    log = (tmp_path / "durum.db-wal").read_bytes()
+    with pytest.raises(StoreUnavailableError, match="moved"):
+        opened.transact(bump)
+    assert (tmp_path / "durum.db-wal").read_bytes() == log
+    other.close()
+
+
+@pytest.mark.parametrize("sync", [False, True])
+def test_a_store_that_a_link_names_has_its_log_beside_the_file(tmp_path: Path, *, sync: bool) -> None:
+    """As SQLite has it; the log is found there to be synced and written anew."""
+    (tmp_path / "there").mkdir()
+    real, link = tmp_path / "there" / "durum.db", tmp_path / "link.db"
+    Database(real, create=True, durability=Durability.FULL, rolled_back=lambda: None).close()
+    link.symlink_to(real)
+    opened = Database(link, create=False, durability=Durability.FULL, rolled_back=lambda: None)
+    for _ in range(3):
+        opened.transact(bump, sync=sync)
+    assert (opened._log_sync is not None) is (not sync and sys.platform == "linux")
+    opened.close()
+    assert [file.name for file in real.parent.iterdir() if file.is_file()] == ["durum.db"]
+
+
+def test_a_log_that_went_with_its_last_connection_is_gone_for_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its folder is synced, by the last only: a log that comes back could cover newer pages with older ones."""
+    synced: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(str(Path(f"/proc/self/fd/{file}").readlink())))
+    one, two = (
+        Database(tmp_path / "durum.db", create=True, durability=Durability.FULL, rolled_back=lambda: None) for _ in "12"
+    )
+    two.transact(bump)
+    synced.clear()
+    one.close()
+    assert synced == []
+    two.close()
+    assert synced == [str(tmp_path)]
 
 
 def test_where_the_system_cannot_sync_behind_every_transaction_waits(opened: Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -179,12 +179,17 @@ class Recorder:
             raise asyncio.CancelledError
 
     async def _sync(self) -> None:
-        """Make durable what is stored."""
-        try:
-            await self._store.sync()
-        except DurumError as error:
-            self._broken = error
-            raise
+        """Make durable what is stored; a sync that failed may be made up for, as an append may."""
+        for attempt in range(_TRIES):
+            try:
+                await self._store.sync()
+            except DurumError as error:
+                if attempt == _TRIES - 1 or not isinstance(error, StoreUnavailableError):
+                    self._broken = error
+                    raise
+                await asyncio.sleep(_RETRY_SECONDS * 2**attempt)
+            else:
+                break
         self._synced = True
 
     def _tell(self, envelopes: list[Envelope], listener: Callable[[Envelope], object]) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from durum.errors import CorruptionError
 from durum.stores.log_sync import LogSync
-from durum.stores.outage import handle_closed, is_of_the_disk, moved, place_of, unavailable
-from durum.stores.sqlite_file import Durability, open_database, reopen_database, write_anew
+from durum.stores.outage import handle_closed, is_busy, is_of_the_disk, moved, place_of, unavailable
+from durum.stores.sqlite_file import Durability, close_database, log_of, open_database, reopen_database, write_anew
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +50,7 @@ class Database:
                 if self._closed:
                     raise handle_closed(self._file)
                 self.connection = reopen_database(self._path, durability=self._durability, in_doubt=self._in_doubt)
+                self._found = self._found or not self._in_doubt  # its descriptors are told of no fsync that failed before
                 self._in_doubt = False
                 self._begin_anew()
             return self.connection
@@ -72,15 +73,15 @@ class Database:
 
     def let_go(self) -> None:
         """Close the connection; the next use opens another, which reads anew what the file holds."""
+        self._in_doubt = self._in_doubt or (self._log_sync is not None and self._log_sync.under_way)
         connection, self.connection = self.connection, None
         self._rolled_back()  # what was found inside a transaction that came to nothing may not be so next time
         if self._log_sync is not None:
-            self._in_doubt = self._in_doubt or self._log_sync.under_way
             self._log_sync.close()
             self._log_sync = None
         if connection is not None:
-            with contextlib.suppress(sqlite3.Error):
-                connection.close()  # rolls back what was not committed
+            with contextlib.suppress(OSError, sqlite3.Error):
+                close_database(connection, self._path)
 
     def close(self) -> None:
         """Close the connection and lend none any more."""
@@ -119,20 +120,27 @@ class Database:
             except BaseException as error:  # a signal's among them, at any point of this
                 self._leave(connection, error, unsynced=unsynced)
                 raise
-            if place_of(self._file) != self._place:  # what was written went where the file is now, if anywhere
-                self.let_go()
-                raise moved(self._path)
+            self._check_place()  # what was written went where the file is now, if anywhere
             return result
 
     def _leave(self, connection: sqlite3.Connection, error: BaseException, *, unsynced: bool) -> None:
         """Leave a transaction that failed: what is under way is rolled back, what may have been committed leaves a doubt."""
-        if not isinstance(error, sqlite3.Error | OSError) and connection.in_transaction:
+        if isinstance(error, sqlite3.Error):
+            if is_busy(error) and not connection.in_transaction:
+                return  # it did not even begin
+            self._in_doubt = self._in_doubt or is_of_the_disk(error)
+        elif connection.in_transaction and not isinstance(error, OSError):
             connection.execute("ROLLBACK")
             self._rolled_back()
             return
-        of_the_disk = isinstance(error, sqlite3.Error) and is_of_the_disk(error)
-        self._in_doubt = self._in_doubt or of_the_disk or unsynced
+        else:
+            self._in_doubt = self._in_doubt or unsynced
         self.let_go()
+
+    def _check_place(self) -> None:
+        if place_of(self._file) != self._place:
+            self.let_go()
+            raise moved(self._path)
 
     def sync(self) -> None:
         """Wait until every transaction is durable."""
@@ -155,6 +163,7 @@ class Database:
 
     def _prepare(self, connection: sqlite3.Connection, *, large: bool, sync: bool) -> None:
         if self._found:
+            self._check_place()  # another store's log may lie there now
             write_anew(connection, self._path)
             self._found = False
         if self._log_pages != (pages := _LOG_PAGES[large]):  # before SQLite moves its log into the file
@@ -171,9 +180,9 @@ class Database:
             return
         if self._log_sync is None:
             try:
-                self._log_sync = LogSync(self._path.with_name(self._path.name + "-wal"))
+                self._log_sync = LogSync(log_of(self._path))
             except OSError:
                 self._may_defer = False
-                return
+            return  # once more by SQLite, whose descriptor is older: it is told of every fsync that failed meanwhile
         self._syncs = False
         connection.execute("PRAGMA synchronous = NORMAL")

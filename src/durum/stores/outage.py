@@ -54,6 +54,11 @@ def is_of_the_disk(error: sqlite3.Error) -> bool:
     return (getattr(error, "sqlite_errorcode", 0) & 0xFF) == sqlite3.SQLITE_IOERR
 
 
+def is_busy(error: sqlite3.Error) -> bool:
+    """Tell whether somebody else kept a store locked."""
+    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) == sqlite3.SQLITE_BUSY
+
+
 def place_of(path: str) -> tuple[int, int] | None:
     """Return which file a path names now, None if it names none."""
     try:

@@ -23,6 +23,7 @@ SCHEMA_VERSION = 2
 BUSY_SECONDS = 10.0
 _PROBE_MS = 1000
 _BLOCK_BYTES = 1 << 20
+_LOG_BYTES = 16 << 20  # a log that somebody's reading let grow is cut to this when it begins anew: it is written anew at times
 
 
 class Durability(StrEnum):
@@ -66,7 +67,7 @@ def reopen_database(path: Path, *, durability: Durability, in_doubt: bool) -> sq
     try:
         if in_doubt:
             write_anew(connection, path)
-    except (OSError, sqlite3.Error):
+    except BaseException:
         connection.close()
         raise
     return connection
@@ -140,6 +141,7 @@ def _connect(path: Path, durability: Durability) -> sqlite3.Connection:
         _check_identity(path, application_id, version)
         connection.execute("PRAGMA journal_mode = WAL").fetchone()
         connection.execute(f"PRAGMA synchronous = {durability.upper()}")
+        connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}").fetchone()
         if sys.platform == "darwin":
             connection.execute("PRAGMA fullfsync = ON")
         connection.execute("SELECT * FROM runs LIMIT 1").fetchone()
@@ -188,9 +190,9 @@ def write_anew(connection: sqlite3.Connection, path: Path) -> None:
     the next fsync succeeds. So what others left, and a commit in doubt, counts once it is written anew (docs/decisions/0004).
     Copied into the database alone it would not: the log that stays in force could end, on the disk, before it.
     """
-    connection.execute("BEGIN IMMEDIATE")  # nobody else writes to the log meanwhile; whoever reads finds the same bytes
     try:
-        log = os.open(path.with_name(path.name + "-wal"), os.O_RDWR | os.O_CLOEXEC)
+        connection.execute("BEGIN IMMEDIATE")  # nobody else writes to the log meanwhile; whoever reads finds the same bytes
+        log = os.open(log_of(path), os.O_RDWR | os.O_CLOEXEC)
         try:
             place = 0
             while block := os.pread(log, _BLOCK_BYTES, place):
@@ -200,7 +202,28 @@ def write_anew(connection: sqlite3.Connection, path: Path) -> None:
         finally:
             os.close(log)
     finally:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def log_of(path: Path) -> str:
+    """Return the name of SQLite's log of a store, which lies beside the file itself, whatever link names that."""
+    return os.path.realpath(path) + "-wal"
+
+
+def close_database(connection: sqlite3.Connection, path: Path) -> None:
+    """Close a connection. If it was the last, SQLite has removed the log, and that is made durable.
+
+    A log that came back after a power cut could end before what was copied from it, and cover newer pages with older ones.
+    """
+    log = log_of(path)
+    connection.close()  # rolls back what was not committed
+    if not os.path.exists(log):  # noqa: PTH110 - no more than a name is known of it
+        folder = os.open(os.path.dirname(log), os.O_RDONLY | os.O_CLOEXEC)  # noqa: PTH120 - as above
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def _sync(file: int) -> None:
