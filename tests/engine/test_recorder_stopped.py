@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,6 +12,18 @@ from durum.stores.memory import MemoryStore
 from durum.testing.faulty import Fault, FaultyStore, failing
 from tests.engine.test_recorder import SlowStore, details, event, recorder_on
 
+if TYPE_CHECKING:
+    from durum.engine.recorder import Recorder
+
+
+async def committing(store: SlowStore) -> tuple[Recorder, asyncio.Task[None]]:
+    """Return a recorder in the middle of its first commit, of event 0, and whoever waits for that."""
+    recorder = await recorder_on(store)
+    recorder.stage(event(0))
+    commit = asyncio.create_task(recorder.commit())
+    await store.begun.wait()
+    return recorder, commit
+
 
 @pytest.mark.parametrize("done_first", [False, True])
 def test_a_cancelled_commit_is_seen_through(*, done_first: bool) -> None:
@@ -18,10 +31,7 @@ def test_a_cancelled_commit_is_seen_through(*, done_first: bool) -> None:
 
     async def scenario() -> None:
         store = SlowStore(done_first=done_first)
-        recorder = await recorder_on(store)
-        recorder.stage(event(0))
-        commit = asyncio.create_task(recorder.commit())
-        await store.begun.wait()
+        recorder, commit = await committing(store)
         for _ in range(3):
             commit.cancel()
             await asyncio.sleep(0)
@@ -68,10 +78,7 @@ def test_a_commit_cancelled_while_it_waits_leaves_its_events_to_the_next() -> No
 
     async def scenario() -> None:
         store = SlowStore()
-        recorder = await recorder_on(store)
-        recorder.stage(event(0))
-        first = asyncio.create_task(recorder.commit())
-        await store.begun.wait()
+        recorder, first = await committing(store)
         recorder.stage(event(1))
         second = asyncio.create_task(recorder.commit())
         await asyncio.sleep(0)
@@ -92,10 +99,7 @@ def test_a_recorder_that_is_closed_leaves_nothing_staged_and_stages_nothing_more
 
     async def scenario() -> None:
         store = SlowStore()
-        recorder = await recorder_on(store)
-        recorder.stage(event(0))
-        left = asyncio.create_task(recorder.commit())
-        await store.begun.wait()
+        recorder, left = await committing(store)
         closing = asyncio.create_task(recorder.close())
         await asyncio.sleep(0)
         waited = not closing.done()
@@ -119,10 +123,7 @@ def test_a_run_is_abandoned_once_the_commit_under_way_is_over() -> None:
 
     async def scenario(*, cancelled: bool) -> None:
         store = SlowStore()
-        recorder = await recorder_on(store)
-        recorder.stage(event(0))
-        left = asyncio.create_task(recorder.commit())
-        await store.begun.wait()
+        recorder, left = await committing(store)
         recorder.stage(event(1))
         later = asyncio.create_task(recorder.commit())
         abandoned = asyncio.create_task(recorder.abandon())

@@ -30,7 +30,7 @@ _under_way: set[LogSync] = set()  # kept until their syncs are over, for the C l
 class LogSync:
     """Syncs one file, one sync at a time."""
 
-    def __init__(self, log: str | Path) -> None:
+    def __init__(self, log: Path) -> None:
         """Get ready. Raises ``OSError`` where the system cannot do it, and in a forked child."""
         if not (_KNOWN and os.getpid() == _PROCESS and hasattr(_C, "aio_fsync")):
             raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from durum.errors import CorruptionError, ForeignStoreError, NotFoundError
-from durum.stores.artifact_files import make_folder
+from durum.stores.artifact_files import make_folder, sync_folder
 from durum.stores.outage import moved, unavailable
 from durum.stores.statements import changes, schema
 
@@ -102,7 +102,7 @@ def _check_header(path: Path) -> None:
     Never by ``open()``: closing any other descriptor of the file drops the locks this process's connections hold on it, and
     the next process to close the store would then delete the log they write to.
     """
-    wal = path.with_name(path.name + "-wal")
+    wal = log_of(path)
     wal_is_there = wal.exists()
     connection: sqlite3.Connection | None = None
     try:
@@ -206,9 +206,10 @@ def write_anew(connection: sqlite3.Connection, path: Path) -> None:
             connection.execute("ROLLBACK")
 
 
-def log_of(path: Path) -> str:
-    """Return the name of SQLite's log of a store, which lies beside the file itself, whatever link names that."""
-    return os.path.realpath(path) + "-wal"
+def log_of(path: Path) -> Path:
+    """Return where SQLite's log of a store lies: beside the file itself, whatever link names that."""
+    real = path.resolve()
+    return real.with_name(real.name + "-wal")
 
 
 def close_database(connection: sqlite3.Connection, path: Path) -> None:
@@ -218,12 +219,8 @@ def close_database(connection: sqlite3.Connection, path: Path) -> None:
     """
     log = log_of(path)
     connection.close()  # rolls back what was not committed
-    if not os.path.exists(log):  # noqa: PTH110 - no more than a name is known of it
-        folder = os.open(os.path.dirname(log), os.O_RDONLY | os.O_CLOEXEC)  # noqa: PTH120 - as above
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    if not log.exists():
+        sync_folder(log.parent)
 
 
 def _sync(file: int) -> None:
