@@ -119,8 +119,9 @@ class EventStore(Protocol):
     ) -> int:
         """Append events with the artifacts they name, and drop the inbox messages they take over; return the new head seq.
 
-        With ``sync`` off this need not wait for the disk: a power cut may take these events until the next write of this handle
-        begins, or ``sync`` returns. Whichever comes first raises if they did not become durable; the next makes them so.
+        With ``sync`` off this need not wait for the disk: a power cut may take the last of these events, never some in between,
+        until another write of this handle that waits, or ``sync``, returns. It raises if they did not become durable; the next
+        makes them so.
         """
 
     async def sync(self) -> None:

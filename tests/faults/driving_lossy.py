@@ -24,17 +24,19 @@ PARKED = 3
 class TellingStore(sqlite.SqliteStore):
     """Says of each event that it is durable when the contract of ``EventStore.append`` says so."""
 
-    _unsynced: Sequence[tuple[str, StoredEvent]] = ()
     behind = 0  # appends whose sync went on behind them
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._unsynced: list[tuple[str, StoredEvent]] = []
 
     async def append(
         self, run_id: str, expected_seq: int, epoch: int, events: Sequence[StoredEvent], *given: Any, sync: bool = True
     ) -> int:
-        """Append; what was appended before is durable then."""
+        """Append; if that waits, what was appended before is durable then, too."""
         seq = await super().append(run_id, expected_seq, epoch, events, *given, sync=sync)
         TellingStore.behind += self._database._log_sync is not None and self._database._log_sync.under_way
-        self._tell()
-        self._unsynced = [(run_id, event) for event in events]
+        self._unsynced.extend((run_id, event) for event in events)
         if sync:
             self._tell()
         return seq
@@ -47,7 +49,7 @@ class TellingStore(sqlite.SqliteStore):
     def _tell(self) -> None:
         for run_id, event in self._unsynced:
             tell(run_id, event.seq, event.hash.hex())
-        self._unsynced = ()
+        self._unsynced.clear()
 
 
 def tell(run_id: str, seq: int, event_hash: str) -> None:

@@ -4,7 +4,7 @@
    EIO, and what they should have made durable is never made so by a later one, as on Linux: the system has the pages for
    clean then, though it still reads them. LOSING_SHADOW holds the files as they are after a power cut. Names are never lost.
 
-   A sync that nobody waits for is done as late as it may be: when somebody asks what became of it. */
+   A sync that nobody waits for is done as late as it may be: when somebody does wait for it. */
 
 #define _GNU_SOURCE
 #include <aio.h>
@@ -127,9 +127,14 @@ int aio_fsync(int operation, struct aiocb *request) {
 
 int aio_error(const struct aiocb *request) {
     (void)request;
-    if (behind >= 0) outcome = sync_or_lose(behind) ? errno : 0;
+    return behind >= 0 ? EINPROGRESS : outcome;
+}
+
+int aio_suspend(const struct aiocb *const requests[], int count, const struct timespec *most) {
+    (void)requests, (void)count, (void)most;
+    outcome = sync_or_lose(behind) ? errno : 0;
     behind = -1;
-    return outcome;
+    return 0;
 }
 
 ssize_t aio_return(struct aiocb *request) {

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import gc
 import os
 import subprocess
 import sys
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -57,18 +59,47 @@ def test_a_sync_is_under_way_until_it_is_waited_for(log: Path) -> None:
 
 
 def test_a_sync_that_failed_says_so_whenever_it_is_waited_for(log: Path) -> None:
-    """The file's descriptor was taken away; the next sync is one of its own."""
+    """Though the one behind it succeeds, and to whoever begins more; the file's descriptor was taken away for a while."""
     sync = LogSync(log)
     saved = os.dup(sync._descriptor)
     os.dup2(os.open(os.devnull, os.O_RDONLY), sync._descriptor)  # a device cannot be synced
     sync.begin()
-    for _ in range(2):
-        with pytest.raises(OSError, match="Invalid argument"):
-            sync.wait()
-        assert sync.under_way
+    while sync._error(sync._begun[0].buffer) == errno.EINPROGRESS:
+        pass
     os.dup2(saved, sync._descriptor)
-    sync.begin()
+    for _ in range(log_sync._MOST_AT_ONCE - 1):
+        sync.begin()
+    for ask in (sync.wait, sync.begin, sync.wait):
+        with pytest.raises(OSError, match="Invalid argument"):
+            ask()
+        assert sync.under_way
+    sync.close()
+    assert not sync.under_way
+
+
+def test_a_few_syncs_may_be_under_way(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One more waits for the first of them; whoever waits, waits for each. The C library's part is taken by one that waits."""
+    sync, said = LogSync(log), list[str]()
+    under_way: set[int] = set()
+
+    def start(_: int, request: Any) -> int:
+        said.append("begun")
+        under_way.add(ctypes.addressof(request))
+        return 0
+
+    def suspend(requests: Any, *_: object) -> None:
+        said.append("waited")
+        under_way.remove(requests[0])
+
+    monkeypatch.setattr(sync, "_start", start)
+    monkeypatch.setattr(sync, "_error", lambda request: errno.EINPROGRESS * (ctypes.addressof(request) in under_way))
+    monkeypatch.setattr(sync, "_return", lambda _: 0)
+    monkeypatch.setattr(sync, "_suspend", suspend)
+    for _ in range(5):
+        sync.begin()
     sync.wait()
+    assert said == ["begun"] * 4 + ["waited", "begun"] + ["waited"] * 4
+    assert not sync.under_way
     sync.close()
 
 
@@ -101,7 +132,7 @@ def test_without_a_thread_the_sync_is_done_at_once(log: Path, monkeypatch: pytes
     """The C library may find none to be had; whoever begins waits then."""
     synced: list[int] = []
     sync = LogSync(log)
-    monkeypatch.setattr(sync, "_begin", lambda *_: -1)
+    monkeypatch.setattr(sync, "_start", lambda *_: -1)
     monkeypatch.setattr(os, "fdatasync", synced.append)
     sync.begin()
     assert (synced, sync.under_way) == ([sync._descriptor], False)

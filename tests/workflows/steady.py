@@ -61,5 +61,35 @@ def six(announced: str) -> str:
 
 @flow.step
 def seven(six: str) -> int:
-    """End."""
+    """Go on."""
     return len(six)
+
+
+@flow.step
+def eight(seven: int) -> int:
+    """Go on."""
+    return seven + 1
+
+
+@flow.step
+def nine(eight: int) -> int:
+    """Go on."""
+    return eight + 1
+
+
+@flow.step
+def ten(nine: int) -> int:
+    """Go on."""
+    return nine + 1
+
+
+@flow.step
+def eleven(ten: int) -> int:
+    """Go on."""
+    return ten + 1
+
+
+@flow.step
+def twelve(eleven: int) -> int:
+    """End."""
+    return eleven + 1

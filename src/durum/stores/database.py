@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 T = TypeVar("T")
-_LOG_PAGES = {False: 1000, True: 4000}  # SQLite's own, 4 MB; for large commits, each of which would else be followed by a move
+_MOST_IN_A_ROW = 128  # transactions that do not wait, before one does: SQLite moves its log in that one only
+_LOG_PAGES = {False: 1000, True: 4000}  # before SQLite moves its log into the file; many for large commits, else each would
 
 
 class Database:
@@ -40,6 +41,7 @@ class Database:
     def _begin_anew(self) -> None:
         self._place, self._log_pages, self._syncs = place_of(self._file), _LOG_PAGES[False], True
         self._log_sync: LogSync | None = None
+        self._in_a_row = 0
 
     # --- lending ----------------------------------------------------------------------------------------------------
 
@@ -102,12 +104,15 @@ class Database:
     # --- transactions -----------------------------------------------------------------------------------------------
 
     def transact(self, job: Callable[[sqlite3.Connection], T], *, large: bool = False, sync: bool = True) -> T:
-        """Run a job in a transaction, durable when this returns; with ``sync`` off, when the next one begins.
+        """Run a job in a transaction, durable with all before it when this returns; with ``sync`` off, when a later one does.
 
         After a failure whose outcome is in doubt the connection is closed: the next use re-reads.
         """
         with self as connection:
-            self._wait()
+            self._in_a_row += 1
+            if sync or self._in_a_row > _MOST_IN_A_ROW:
+                sync, self._in_a_row = True, 0
+                self._wait()
             self._prepare(connection, large=large, sync=sync)
             unsynced = False
             try:
@@ -153,7 +158,7 @@ class Database:
         self._log_sync.begin()
 
     def _wait(self) -> None:
-        """Wait for the sync behind the last transaction, if one is under way; if it failed, that one is in doubt."""
+        """Wait for the syncs behind transactions, if any are under way; if one failed, what it was behind is in doubt."""
         if self._log_sync is not None:
             try:
                 self._log_sync.wait()
@@ -166,11 +171,13 @@ class Database:
             self._check_place()  # another store's log may lie there now
             write_anew(connection, self._path)
             self._found = False
-        if self._log_pages != (pages := _LOG_PAGES[large]):  # before SQLite moves its log into the file
-            connection.execute(f"PRAGMA wal_autocheckpoint = {pages}")
-            self._log_pages = pages
         if self._syncs != sync and self._may_defer:
             self._set_sync(connection, sync=sync)
+        pages = _LOG_PAGES[large] if self._syncs else 0  # while a sync is under way nothing is moved: it may fail
+        if self._log_pages != pages:
+            self._log_pages = -1  # a signal may come in between
+            connection.execute(f"PRAGMA wal_autocheckpoint = {pages}")
+            self._log_pages = pages
 
     def _set_sync(self, connection: sqlite3.Connection, *, sync: bool) -> None:
         """Let SQLite sync its log at each commit, or let the system do that while we go on, where it can."""
