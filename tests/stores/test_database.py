@@ -257,21 +257,6 @@ def test_a_store_that_took_the_place_of_another_is_not_written_to(opened: Databa
     other.close()
 
 
-@pytest.mark.parametrize("sync", [False, True])
-def test_a_store_that_a_link_names_has_its_log_beside_the_file(tmp_path: Path, *, sync: bool) -> None:
-    """As SQLite has it; the log is found there to be synced and written anew."""
-    (tmp_path / "there").mkdir()
-    real, link = tmp_path / "there" / "durum.db", tmp_path / "link.db"
-    Database(real, create=True, durability=Durability.FULL, rolled_back=lambda: None).close()
-    link.symlink_to(real)
-    opened = Database(link, create=False, durability=Durability.FULL, rolled_back=lambda: None)
-    for _ in range(3):
-        opened.transact(bump, sync=sync)
-    assert (opened._log_sync is not None) is (not sync and sys.platform == "linux")
-    opened.close()
-    assert [file.name for file in real.parent.iterdir() if file.is_file()] == ["durum.db"]
-
-
 def test_a_log_that_went_with_its_last_connection_is_gone_for_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its folder is synced, by the last only: a log that comes back could cover newer pages with older ones."""
     synced: list[str] = []

@@ -14,6 +14,7 @@ import pytest
 
 from durum.errors import ConcurrencyError, NotFoundError, RunOwnedError, StoreUnavailableError
 from durum.stores import sqlite_file
+from durum.stores.artifact_files import INLINE_BYTES
 from durum.stores.memory import MemoryBackend, MemoryStore
 from durum.stores.sqlite import SqliteStore
 from durum.testing.conformance.contract import OTHER_RUN, RUN, begun, chained, named, opening, present
@@ -249,6 +250,33 @@ def test_another_working_directory_is_no_matter(tmp_path: Path, monkeypatch: pyt
 
     asyncio.run(scenario())
     assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+@pytest.mark.parametrize("sync", [False, True])
+def test_a_link_names_the_store_that_lies_where_it_points(tmp_path: Path, *, sync: bool) -> None:
+    """Whoever comes by it meets the same owners, logs and artifacts, and leaves nothing beside the link."""
+    (tmp_path / "there").mkdir()
+    real, link = tmp_path / "there" / "durum.db", tmp_path / "link.db"
+    link.symlink_to(real)
+
+    async def scenario() -> None:
+        by_link, by_file = SqliteStore(link), SqliteStore(real, create=False)
+        head = await by_link.claim(RUN, create=True)
+        link.unlink()
+        with pytest.raises(RunOwnedError):
+            await by_file.claim(RUN)
+        events = opening(b"1", b"2", b"3")
+        for seq in range(3):
+            await by_link.append(RUN, seq, head.epoch, events[seq : seq + 1], sync=sync)
+        large = named(bytes(INLINE_BYTES + 1))
+        await by_link.put(large)
+        assert await by_file.get(large.id) == large.data
+        await by_link.close()
+        await by_file.close()
+
+    asyncio.run(scenario())
+    assert [file.name for file in tmp_path.iterdir()] == ["there"]
+    assert sorted(file.name for file in real.parent.iterdir()) == ["durum.db", "durum.db.artifacts", "durum.db.workers"]
 
 
 def test_a_run_that_was_deleted_behind_a_handle_is_not_found(tmp_path: Path) -> None:

@@ -49,14 +49,19 @@ def sqlite_url(url: str) -> SqliteUrl:
     if not url.startswith(_SQLITE) or path in {"", ":memory:"} or path.endswith("/") or "\0" in path:
         raise ConfigError(f"store {url!r} is not a store this version has; use sqlite:///PATH or memory://")
     if not mark:
-        return SqliteUrl(Path(path), Durability.FULL)
+        return SqliteUrl(_file_at(path), Durability.FULL)
     name, _, value = options.partition("=")
     if name != _OPTION:
         hint = did_you_mean(name, [_OPTION], f"; the one there is is {_OPTION}, as in sqlite:///PATH?{_OPTION}=normal")
         raise ConfigError(f"store {url!r} has no option {name!r}{hint}")
     if value not in {*Durability}:
         raise ConfigError(f"store {url!r} has no durability {value!r}; use {' or '.join(Durability)}")
-    return SqliteUrl(Path(path), Durability(value))
+    return SqliteUrl(_file_at(path), Durability(value))
+
+
+def _file_at(path: str) -> Path:
+    """Return the file a path names, through a link if it is one: the others of a store lie beside the file."""
+    return Path(os.path.realpath(path) if os.path.islink(path) else path)  # noqa: PTH114 - false for what cannot be looked at
 
 
 def open_store(url: str, *, create: bool) -> Store:

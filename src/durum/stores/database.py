@@ -26,7 +26,7 @@ class Database:
     """A context manager that is used again and again; a generator made for each use would cost more than many a statement."""
 
     def __init__(self, path: Path, *, create: bool, durability: Durability, rolled_back: Callable[[], None]) -> None:
-        """Open the file at ``path``, which is absolute; ``rolled_back`` is called after a transaction that came to nothing."""
+        """Open the file at ``path``, which is no link; ``rolled_back`` is called after a transaction that came to nothing."""
         self.connection: sqlite3.Connection | None = open_database(path, create=create, durability=durability)
         self.mutex = threading.RLock()
         self._path, self._file = path, str(path)

@@ -207,9 +207,8 @@ def write_anew(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def log_of(path: Path) -> Path:
-    """Return where SQLite's log of a store lies: beside the file itself, whatever link names that."""
-    real = path.resolve()
-    return real.with_name(real.name + "-wal")
+    """Return where SQLite's log of the store at ``path`` lies, which is no link."""
+    return path.with_name(path.name + "-wal")
 
 
 def close_database(connection: sqlite3.Connection, path: Path) -> None:
