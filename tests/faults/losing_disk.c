@@ -2,9 +2,10 @@
 
    What is written is lost unless an fsync of its file succeeds afterwards. The fsyncs LOSING_FIRST to LOSING_LAST fail with
    EIO, and what they should have made durable is never made so by a later one, as on Linux: the system has the pages for
-   clean then, though it still reads them. LOSING_SHADOW holds the files as they are after a power cut. Names are never lost.
+   clean then, though it still reads them; each descriptor that was open then is told once. LOSING_SHADOW holds the files as they are after a power cut. Names are never lost.
 
-   A sync that nobody waits for is done as late as it may be: when somebody does wait for it. */
+   A sync that nobody waits for is done as late as it may be, when somebody does wait for it; with LOSING_EARLY at once, and it
+   is said as late. */
 
 #define _GNU_SOURCE
 #include <aio.h>
@@ -13,6 +14,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +30,16 @@ struct range {
     size_t length;
 };
 
+struct failing {
+    struct failing *next;
+    dev_t dev;
+    ino_t ino;
+    long failures;
+};
+
 static struct range *dirty;
+static struct failing *failing;
+static long told[1 << 16]; /* of how many failures of its file a descriptor knows */
 static long syncs;
 static pthread_mutex_t guard = PTHREAD_MUTEX_INITIALIZER;
 
@@ -82,7 +93,7 @@ static void settle(int fd, const char *shadow, int kept) {
     if (!path_of(fd, path)) return;
     /* A file of SQLite's is read through its own descriptor: closing another would drop the locks it holds. */
     int own = (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDWR;
-    int there = open(shadow, O_RDWR | O_CREAT | O_CLOEXEC, 0644), here = own ? fd : open(path, O_RDONLY | O_CLOEXEC);
+    int there = REAL(open)(shadow, O_RDWR | O_CREAT | O_CLOEXEC, 0644), here = own ? fd : REAL(open)(path, O_RDONLY | O_CLOEXEC);
     for (struct range **place = &dirty; *place;) {
         struct range *range = *place;
         if (range->dev != status.st_dev || range->ino != status.st_ino) {
@@ -101,6 +112,21 @@ static void settle(int fd, const char *shadow, int kept) {
     if (!own) close(here);
 }
 
+/* Return how often a sync of a file failed, after one more did if `more` is set. */
+static long failures(int fd, int more) {
+    struct stat status;
+    struct failing *found = failing;
+    if (fstat(fd, &status)) return 0;
+    while (found && (found->dev != status.st_dev || found->ino != status.st_ino)) found = found->next;
+    if (!found && more) {
+        found = malloc(sizeof *found);
+        *found = (struct failing){failing, status.st_dev, status.st_ino, 0};
+        failing = found;
+    }
+    if (found) found->failures += more;
+    return found ? found->failures : 0;
+}
+
 static int sync_or_lose(int fd) {
     char shadow[PATH_MAX];
     if (!shadow_of_fd(fd, shadow)) return 0;
@@ -109,38 +135,64 @@ static int sync_or_lose(int fd) {
     syncs++;
     int lost = first && last && syncs >= atol(first) && syncs <= atol(last);
     settle(fd, shadow, !lost);
+    long known = told[fd];
+    told[fd] = failures(fd, lost);
+    lost = told[fd] > known;
     pthread_mutex_unlock(&guard);
     if (lost) errno = EIO;
     return lost ? -1 : 0;
 }
 
+static int opened(int fd) {
+    int error = errno;
+    if (fd >= 0) {
+        pthread_mutex_lock(&guard);
+        told[fd] = failures(fd, 0);
+        pthread_mutex_unlock(&guard);
+    }
+    errno = error;
+    return fd;
+}
+
+#define OPENING(call)                                \
+    do {                                             \
+        mode_t mode = 0;                             \
+        if (flags & (O_CREAT | O_TMPFILE)) {         \
+            va_list more;                            \
+            va_start(more, flags);                   \
+            mode = (mode_t)va_arg(more, int);        \
+            va_end(more);                            \
+        }                                            \
+        return opened(call);                         \
+    } while (0)
+
+int open(const char *path, int flags, ...) { OPENING(REAL(open)(path, flags, mode)); }
+int open64(const char *path, int flags, ...) { OPENING(REAL(open64)(path, flags, mode)); }
+int openat(int at, const char *path, int flags, ...) { OPENING(REAL(openat)(at, path, flags, mode)); }
+int openat64(int at, const char *path, int flags, ...) { OPENING(REAL(openat64)(at, path, flags, mode)); }
+
 int fsync(int fd) { return sync_or_lose(fd); }
 int fdatasync(int fd) { return sync_or_lose(fd); }
 
-static int behind = -1, outcome; /* the file to be synced; what became of the last */
+static int outcome_of(int fd) { return sync_or_lose(fd) ? errno : 0; }
 
 int aio_fsync(int operation, struct aiocb *request) {
     (void)operation;
-    behind = request->aio_fildes;
+    request->__return_value = getenv("LOSING_EARLY") ? outcome_of(request->aio_fildes) : -1;
+    request->__error_code = EINPROGRESS;
     return 0;
 }
 
-int aio_error(const struct aiocb *request) {
-    (void)request;
-    return behind >= 0 ? EINPROGRESS : outcome;
-}
+int aio_error(const struct aiocb *request) { return request->__error_code; }
 
 int aio_suspend(const struct aiocb *const requests[], int count, const struct timespec *most) {
-    (void)requests, (void)count, (void)most;
-    outcome = sync_or_lose(behind) ? errno : 0;
-    behind = -1;
+    struct aiocb *first = (struct aiocb *)requests[0];
+    (void)count, (void)most;
+    first->__error_code = first->__return_value < 0 ? outcome_of(first->aio_fildes) : (int)first->__return_value;
     return 0;
 }
 
-ssize_t aio_return(struct aiocb *request) {
-    (void)request;
-    return outcome ? -1 : 0;
-}
+ssize_t aio_return(struct aiocb *request) { return request->__error_code ? -1 : 0; }
 
 #define WRITING(call, from)                  \
     do {                                     \

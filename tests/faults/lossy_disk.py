@@ -20,7 +20,7 @@ from tests.faults.machine import ENVIRONMENT, OK, PARKED, RUN, SECONDS, TARGET
 from tests.workflows.journal import lines_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 ALL = 10**6
@@ -54,11 +54,17 @@ class LossyDisk:
 
     def drive(self, first: int = ALL, last: int = ALL, *, most_told: int = ALL) -> Ended:
         """Drive the run in a process whose fsyncs from first to last fail; it is killed when told of so many events."""
+        url = f"sqlite:///{self.root}/durum.db"
+        fails = {"LOSING_FIRST": str(first), "LOSING_LAST": str(last)}
+        return self.call(driving_lossy.__file__, url, self._target, str(self._watched), most_told=most_told, variables=fails)
+
+    def call(self, *command: str, most_told: int = ALL, variables: Mapping[str, str]) -> Ended:
+        """Run a Python program on this disk with these environment variables; it is killed when told of so many events."""
         lossy = {"LD_PRELOAD": str(self._library), "LOSING_ROOT": str(self.root), "LOSING_SHADOW": str(self.shadow)}
         process = subprocess.Popen(
-            [sys.executable, driving_lossy.__file__, f"sqlite:///{self.root}/durum.db", self._target, str(self._watched)],
+            [sys.executable, *command],
             cwd=self.folder,
-            env=ENVIRONMENT | lossy | {"LOSING_FIRST": str(first), "LOSING_LAST": str(last)},
+            env={**ENVIRONMENT, **lossy, **variables},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )

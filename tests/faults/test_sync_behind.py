@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import signal
 import sqlite3
@@ -9,6 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from durum.stores.sqlite import SqliteStore
+from durum.testing.conformance.contract import OTHER_RUN
+from tests.faults import behind_a_hole
 from tests.faults.lossy_disk import ALL, SAID, LossyDisk, check_kept, ended, events_of
 from tests.faults.machine import OK
 from tests.workflows.journal import lines_of
@@ -77,3 +81,16 @@ def test_a_power_cut_at_any_moment_takes_nothing_that_was_acknowledged(
     check_kept(one.told, left)
     assert ended(left, tmp_path, STEADY) == undisturbed
     assert len(lines_of(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_each_who_writes_is_told_of_a_sync_that_failed(library: Path, tmp_path: Path, *, early: bool) -> None:
+    """Before the one whose sync failed knows of it, another commits behind that hole: what it was acknowledged is kept."""
+    disk = LossyDisk(library, tmp_path)
+    ended = disk.call(behind_a_hole.__file__, str(disk.root / "durum.db"), variables={"LOSING_EARLY": "1"} if early else {})
+    assert (ended.code, len(ended.told)) == (OK, behind_a_hole.EVENTS), ended.said
+    assert ended.said == ("told\n" if early else "")
+    left = SqliteStore(disk.after_a_power_cut("cut"), create=False)
+    kept = asyncio.run(left.read_range(OTHER_RUN))
+    assert ended.told <= {(OTHER_RUN, event.seq, event.hash.hex()) for event in kept}
+    asyncio.run(left.close())
