@@ -161,6 +161,9 @@ class ArtifactStore(Protocol):
     async def get(self, artifact_id: str) -> bytes:
         """Return the bytes; ``NotFoundError`` if absent, ``CorruptionError`` if they do not match the id."""
 
+    async def get_many(self, artifact_ids: Sequence[str]) -> dict[str, bytes]:
+        """Return those that can be had at once, small ones above all, checked; ``get`` gives the others, or says why not."""
+
     async def put_stream(self, kind: str, chunks: AsyncIterable[bytes]) -> StoredFile:
         """Store bytes as they come, in bounded memory; they are durable under their id once it returns.
 

@@ -10,6 +10,8 @@ from durum.errors import DurumError, NotFoundError
 from tests.testing.broken_stores import Append, BrokenStore
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from durum.ports import Artifact, Message
 
 
@@ -104,6 +106,23 @@ class ReadsUnchecked(BrokenStore):
         if artifact_id not in self._backend.artifacts:
             raise NotFoundError("artifact", artifact_id)
         return self._backend.artifacts[artifact_id]
+
+
+class GivesNoneAtOnce(BrokenStore):
+    """Whoever asks for many artifacts gets none."""
+
+    async def get_many(self, artifact_ids: Sequence[str]) -> dict[str, bytes]:
+        """Leave it to the others."""
+        del artifact_ids
+        return {}
+
+
+class GivesManyUnchecked(BrokenStore):
+    """Artifacts that are asked for one by one are checked, many are not."""
+
+    async def get_many(self, artifact_ids: Sequence[str]) -> dict[str, bytes]:
+        """Take what is there."""
+        return {identity: self._backend.artifacts[identity] for identity in artifact_ids if identity in self._backend.artifacts}
 
 
 class CutsAt64Kib(BrokenStore):

@@ -33,6 +33,7 @@ def calls_of(store: FaultyStore) -> dict[str, Callable[[], Any]]:
         "put": lambda: store.put(artifact),
         "put_stream": lambda: store.put_stream("other", pieces(STREAM)),
         "get": lambda: store.get(artifact.id),
+        "get_many": lambda: store.get_many([artifact.id]),
         "exists": lambda: store.exists(artifact.id),
         "chunks": lambda: drained(store.chunks(artifact.id)),
         "send": lambda: store.send(Message(RUN, "m1", "note", b"{}")),

@@ -7,10 +7,10 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from durum.core.artifact_kind import ArtifactKind
-from durum.errors import StoreUnavailableError
+from durum.errors import CorruptionError, StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterable, Callable
+    from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 
     from durum.ports import ArtifactStore, StoredFile
 
@@ -68,6 +68,14 @@ class ArtifactReader:
             with contextlib.suppress(StoreUnavailableError):
                 return await self._store.get(artifact_id)
         return await self._store.get(artifact_id)
+
+    async def read_ahead(self, artifact_ids: Iterable[str]) -> None:
+        """Read at once what will be asked for soon; what cannot be had so is left to ``get``, which says what is the matter."""
+        wanted = [identity for identity in dict.fromkeys(artifact_ids) if identity not in self.cache]
+        if wanted:
+            with contextlib.suppress(StoreUnavailableError, CorruptionError):
+                for identity, data in (await self._store.get_many(wanted)).items():
+                    self.cache.keep(identity, data)
 
     def chunks(self, artifact_id: str) -> AsyncGenerator[bytes, None]:
         """Hand out the bytes of an artifact of any size, past the cache; see ``ArtifactStore.chunks``."""

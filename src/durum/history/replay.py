@@ -34,6 +34,7 @@ from durum.engine.context import ContextOverlay
 from durum.engine.replay_io import ReplayIo
 from durum.engine.snapshots import Snapshots
 from durum.history.joins import check_joins
+from durum.history.walk import walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -143,7 +144,7 @@ class _Reproduction:
         divergence = divergence or await check_joins(self._run, self._plan, self._snapshots)
         if divergence is not None and divergence.what == "plan":
             divergence = msgspec.structs.replace(divergence, seq=_planned_at(self._run.envelopes))
-        for envelope in self._run.envelopes if divergence is None else ():
+        async for envelope in walk(self._run.envelopes if divergence is None else (), self._reader):
             divergence = await self._step(envelope)
             if divergence is not None:
                 break

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
@@ -23,6 +22,7 @@ from durum.engine.merging import changed, edit_tree
 from durum.engine.recovery import LoadedRun, load_attached
 from durum.engine.snapshots import Snapshots
 from durum.errors import CorruptionError, DurumError, NotFoundError, StoreUnavailableError
+from durum.history.walk import naming, walk
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,18 +31,6 @@ if TYPE_CHECKING:
     from durum.core.tree import Tree
     from durum.engine.artifacts import ArtifactReader
     from durum.ports import EventStore, Head, StoredEvent
-
-
-_NAMES_ARTIFACT = frozenset(
-    {"answer_ref", "inputs_id", "manifest_id", "payload_id", "payload_ref", "plan_id", "reads_id", "request_id", "writes_id"}
-)
-
-
-@cache
-def _naming(kind: type[ev.Event]) -> Sequence[str]:
-    """Return the fields by which events of a kind name artifacts."""
-    fields = kind.__struct_fields__
-    return [name for name in fields if name.endswith("snapshot_id") or name in _NAMES_ARTIFACT or name == "artifact_ids"]
 
 
 class FirstBad(msgspec.Struct, frozen=True):
@@ -178,7 +166,7 @@ class _Check:
         state = begin(self._run_id, plan, manifest.run_config)
         snapshots = Snapshots(self._reader)
         boundaries = Boundaries(snapshots, state, started.initial_snapshot_id)
-        for envelope in self._envelopes:
+        async for envelope in walk(self._envelopes, self._reader):
             self.seq = envelope.seq
             await self._named(envelope.event)
             await self._before(state, boundaries, envelope)
@@ -229,7 +217,7 @@ class _Check:
 
     async def _named(self, event: ev.Event) -> None:
         """Read every artifact an event names; snapshots with all that is below them."""
-        for field in _naming(type(event)):
+        for field in naming(type(event)):
             named = getattr(event, field)
             if field == "artifact_ids":
                 for each in named:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 READING = {"worker", "head", "heads", "due", "read_range", "is_alive", "check_lease", "inbox", "addressed", "close"} | {
     "get",
+    "get_many",
     "chunks",
     "exists",
 }

@@ -42,6 +42,10 @@ INSERT INTO artifacts (digest, kind, size, data) VALUES (?, ?, ?, ?) ON CONFLICT
 -- name: get_artifact
 SELECT CAST(data AS BLOB), size FROM artifacts WHERE digest = ?;
 
+-- name: get_artifacts
+-- Those in the list that follows that lie here and are as long as they should be.
+SELECT digest, CAST(data AS BLOB) FROM artifacts WHERE length(CAST(data AS BLOB)) = size AND digest IN
+
 -- name: add_message_key
 -- The first message with a dedupe key wins.
 INSERT INTO inbox_keys (run_no, dedupe_key) VALUES (?, ?) ON CONFLICT DO NOTHING;

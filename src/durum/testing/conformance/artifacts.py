@@ -77,3 +77,17 @@ class ArtifactContract(Contract):
             if await self.damage(artifact.id):
                 await refused(CorruptionError, store.get(artifact.id))
                 await refused(CorruptionError, other.get(artifact.id))
+
+    @check
+    async def test_many_are_handed_out_at_once(self, store: Store, other: Store) -> None:
+        """Small ones by their ids, however often they are asked for; what is not there, damaged or no id is left out."""
+        artifacts = {artifact.id: artifact.data for artifact in map(sized, SIZES)}
+        for artifact in map(sized, SIZES):
+            await store.put(artifact)
+        assert await other.get_many([]) == {}
+        found = await other.get_many([*artifacts, *artifacts, "0" * 64, "", "no id", "../" + named(b"").id])
+        assert found.items() <= artifacts.items()
+        assert len(found) >= sum(size <= 64 * KIB for size in SIZES)
+        small = sized(1)
+        if await self.damage(small.id):
+            assert small.id not in await other.get_many([*artifacts])

@@ -38,6 +38,7 @@ _READING = frozenset(
         "due",
         "exists",
         "get",
+        "get_many",
         "head",
         "heads",
         "inbox",
