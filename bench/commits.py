@@ -82,6 +82,7 @@ def replay_bare(commits: Sequence[Commit], path: Path) -> Took:
     ]
     begun = (0.0, 0.0)
     with contextlib.closing(open_database(path, create=False)) as connection:
+        connection.execute("PRAGMA wal_autocheckpoint = 1000")  # SQLite's own
         for seq, rows, blobs in batches:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute(sql["move_head"], (seq + len(rows), rows[-1][1], 1, seq, 1))

@@ -120,8 +120,8 @@ class EventStore(Protocol):
         """Append events with the artifacts they name, and drop the inbox messages they take over; return the new head seq.
 
         With ``sync`` off this need not wait for the disk: a power cut may take the last of these events, never some in between,
-        until another write of this handle that waits, or ``sync``, returns. It raises if they did not become durable; the next
-        makes them so.
+        until another write of this handle that waits, or ``sync``, returns. That raises if they did not become durable, or an
+        append in between does; what comes next makes them so.
         """
 
     async def sync(self) -> None:

@@ -14,7 +14,7 @@ from durum import Io, TransportError, Workflow
 from durum.app.service import store_url
 from durum.app.wiring import DEFAULT_STORE, open_store, sqlite_url, transports
 from durum.engine.artifacts import ArtifactReader
-from durum.errors import ConfigError, ForeignStoreError, NotFoundError, StoreUnavailableError
+from durum.errors import ConfigError, NotFoundError, StoreUnavailableError
 from durum.stores.memory import MemoryStore
 from durum.stores.sqlite import SqliteStore
 
@@ -34,10 +34,12 @@ def test_a_relative_and_an_absolute_path_are_told_apart_by_their_slashes() -> No
 def test_a_link_stands_for_the_file_it_points_to(tmp_path: Path) -> None:
     """Beside which lies what else belongs to a store; a name that cannot be looked at is refused when it is opened."""
     (tmp_path / "link.db").symlink_to(tmp_path / "there" / "durum.db")
-    assert sqlite_url(f"sqlite:///{tmp_path}/link.db").path == tmp_path / "there" / "durum.db"
+    assert sqlite_url(f"sqlite:///{tmp_path}/link.db/.").file == tmp_path / "there" / "durum.db"
     (tmp_path / "loop.db").symlink_to(tmp_path / "loop.db")
-    with pytest.raises(ForeignStoreError, match="is no file"):
-        open_store(f"sqlite:///{tmp_path}/loop.db", create=True)
+    for link in ("link.db", "loop.db"):
+        with pytest.raises(NotFoundError, match="bring the file back, or remove the link"):
+            open_store(f"sqlite:///{tmp_path}/{link}", create=True)
+    assert not (tmp_path / "there").exists()
     with pytest.raises(StoreUnavailableError):
         open_store(f"sqlite:///{tmp_path}/{'x' * 1000}", create=True)
 

@@ -1,8 +1,9 @@
 /* A disk that forgets: preloaded into a process, it keeps beside the files under LOSING_ROOT what a disk would have of them.
 
-   What is written is lost unless an fsync of its file succeeds afterwards. The fsyncs LOSING_FIRST to LOSING_LAST fail with
-   EIO, and what they should have made durable is never made so by a later one, as on Linux: the system has the pages for
-   clean then, though it still reads them; each descriptor that was open then is told once. LOSING_SHADOW holds the files as they are after a power cut. Names are never lost.
+   What is written is lost unless an fsync of its file succeeds afterwards. The fsyncs LOSING_FIRST to LOSING_LAST, those of a
+   file named LOSING_ONLY if that is set, fail with EIO, and what they should have made durable is never made so by a later one,
+   as on Linux: the system has the pages for clean then, though it still reads them; each descriptor that was open then is told
+   once. LOSING_SHADOW holds the files as they are after a power cut. Names are never lost.
 
    A sync that nobody waits for is done as late as it may be, when somebody does wait for it; with LOSING_EARLY at once, and it
    is said as late. */
@@ -130,10 +131,10 @@ static long failures(int fd, int more) {
 static int sync_or_lose(int fd) {
     char shadow[PATH_MAX];
     if (!shadow_of_fd(fd, shadow)) return 0;
-    const char *first = getenv("LOSING_FIRST"), *last = getenv("LOSING_LAST");
+    const char *first = getenv("LOSING_FIRST"), *last = getenv("LOSING_LAST"), *only = getenv("LOSING_ONLY");
     pthread_mutex_lock(&guard);
     syncs++;
-    int lost = first && last && syncs >= atol(first) && syncs <= atol(last);
+    int lost = first && last && syncs >= atol(first) && syncs <= atol(last) && (!only || !strcmp(strrchr(shadow, '/') + 1, only));
     settle(fd, shadow, !lost);
     long known = told[fd];
     told[fd] = failures(fd, lost);

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import signal
+import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
 
+from durum.stores.sqlite import SqliteStore
+from durum.testing.conformance.contract import RUN
+from tests.faults import moving_a_log
 from tests.faults.lossy_disk import ALL, SAID, LossyDisk, check_kept, ended, events_of
 from tests.faults.machine import OK, PARKED
 
@@ -57,3 +63,16 @@ def test_whoever_goes_on_after_a_failed_sync_relies_on_nothing_that_is_not_on_th
     left = disk.after_a_power_cut("cut")
     check_kept(one.told | two.told, left)
     assert ended(left, tmp_path) == undisturbed
+
+
+def test_what_was_moved_from_the_log_survives_a_failed_sync_of_the_file(library: Path, tmp_path: Path) -> None:
+    """Though a part of it was moved without one, beside somebody who read; whoever writes is told, and goes on."""
+    disk = LossyDisk(library, tmp_path)
+    ended = disk.call(moving_a_log.__file__, str(disk.root / "durum.db"), variables={})
+    assert (ended.code, ended.said, len(ended.told)) == (OK, "told\n", moving_a_log.EVENTS)
+    left = disk.after_a_power_cut("cut")
+    with contextlib.closing(sqlite3.connect(left)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    store = SqliteStore(left, create=False)
+    assert len(asyncio.run(store.read_range(RUN))) == moving_a_log.EVENTS
+    asyncio.run(store.close())

@@ -25,12 +25,10 @@ class Disk:
         self.connection = sqlite3.connect(":memory:", isolation_level=None)
         self.connection.execute("CREATE TABLE kept (word TEXT NOT NULL)")
         self.commits = 0
-        self.large = False
         self.fails: Callable[[], None] = lambda: None
 
-    def transact(self, job: Callable[[sqlite3.Connection], T], *, large: bool) -> T:
+    def transact(self, job: Callable[[sqlite3.Connection], T]) -> T:
         """Run one transaction."""
-        self.large = large
         self.connection.execute("BEGIN IMMEDIATE")
         try:
             result = job(self.connection)
@@ -89,9 +87,7 @@ def test_a_hundred_writes_of_one_turn_are_one_commit(disk: Disk) -> None:
     """Each gets its own result, and all of it was durable by then."""
     words = [f"w{place:02}" for place in range(100)]
     assert asyncio.run(together(group_of(disk), *map(keep, words))) == words
-    assert (disk.commits, disk.words(), disk.large) == (1, words, True)
-    asyncio.run(together(group_of(disk), keep("x"), keep("y")))
-    assert not disk.large
+    assert (disk.commits, disk.words()) == (1, words)
 
 
 def test_a_write_that_is_refused_fails_alone(disk: Disk) -> None:
@@ -164,9 +160,9 @@ def test_loops_in_two_threads_do_not_wait_for_each_other(disk: Disk) -> None:
     disk.connection.execute("CREATE TABLE kept (word TEXT NOT NULL)")
     mutex = threading.RLock()
 
-    def locked(job: Callable[[sqlite3.Connection], T], *, large: bool) -> T:
+    def locked(job: Callable[[sqlite3.Connection], T]) -> T:
         with mutex:
-            return disk.transact(job, large=large)
+            return disk.transact(job)
 
     group = CommitGroup(locked, mutex)
 

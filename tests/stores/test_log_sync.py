@@ -128,6 +128,24 @@ def test_what_a_sync_was_asked_with_is_kept_until_it_is_over(log: Path) -> None:
     assert kept() is None
 
 
+def test_all_that_are_under_way_are_waited_for_before_their_file_is_let_go(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also those behind one that failed; and before the interpreter ends, which frees what the C library writes into."""
+    sync = LogSync(log)
+    asked = list[int]()
+    monkeypatch.setattr(sync, "_start", lambda *_: 0)
+    monkeypatch.setattr(sync, "_error", lambda request: errno.EIO if ctypes.addressof(request) in asked else errno.EINPROGRESS)
+    monkeypatch.setattr(sync, "_suspend", lambda requests, *_: asked.append(requests[0]))
+    for _ in range(3):
+        sync.begin()
+    log_sync._wait_for_all()
+    assert len(set(asked)) == 3
+    assert sync.under_way
+    asked.clear()
+    sync.close()
+    assert len(set(asked)) == 3
+    assert not sync.under_way
+
+
 def test_without_a_thread_the_sync_is_done_at_once(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The C library may find none to be had; whoever begins waits then."""
     synced: list[int] = []

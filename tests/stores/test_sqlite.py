@@ -254,15 +254,14 @@ def test_another_working_directory_is_no_matter(tmp_path: Path, monkeypatch: pyt
 
 @pytest.mark.parametrize("sync", [False, True])
 def test_a_link_names_the_store_that_lies_where_it_points(tmp_path: Path, *, sync: bool) -> None:
-    """Whoever comes by it meets the same owners, logs and artifacts, and leaves nothing beside the link."""
+    """Whoever comes by it meets the same owners, logs and artifacts; while it names nothing, or another, nothing counts."""
     (tmp_path / "there").mkdir()
     real, link = tmp_path / "there" / "durum.db", tmp_path / "link.db"
     link.symlink_to(real)
 
     async def scenario() -> None:
-        by_link, by_file = SqliteStore(link), SqliteStore(real, create=False)
+        by_file, by_link = SqliteStore(real), SqliteStore(link, create=False)
         head = await by_link.claim(RUN, create=True)
-        link.unlink()
         with pytest.raises(RunOwnedError):
             await by_file.claim(RUN)
         events = opening(b"1", b"2", b"3")
@@ -270,13 +269,29 @@ def test_a_link_names_the_store_that_lies_where_it_points(tmp_path: Path, *, syn
             await by_link.append(RUN, seq, head.epoch, events[seq : seq + 1], sync=sync)
         large = named(bytes(INLINE_BYTES + 1))
         await by_link.put(large)
+        await SqliteStore(tmp_path / "there" / "other.db").close()
+        link.unlink()
+        for aim in (None, tmp_path / "there" / "other.db"):
+            if aim is not None:
+                link.symlink_to(aim)
+            for _ in range(2):
+                with pytest.raises(StoreUnavailableError, match="put it back"):
+                    await by_link.append(RUN, 3, head.epoch, opening(b"1", b"2", b"3", b"4")[3:], sync=sync)
+        link.unlink()
+        link.symlink_to(real)
+        await by_link.put(large)
         assert await by_file.get(large.id) == large.data
         await by_link.close()
         await by_file.close()
 
     asyncio.run(scenario())
-    assert [file.name for file in tmp_path.iterdir()] == ["there"]
-    assert sorted(file.name for file in real.parent.iterdir()) == ["durum.db", "durum.db.artifacts", "durum.db.workers"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["link.db", "there"]
+    assert sorted(file.name for file in real.parent.iterdir()) == [
+        "durum.db",
+        "durum.db.artifacts",
+        "durum.db.workers",
+        "other.db",
+    ]
 
 
 def test_a_run_that_was_deleted_behind_a_handle_is_not_found(tmp_path: Path) -> None:

@@ -42,29 +42,6 @@ def test_a_run_that_came_to_nothing_is_not_taken_for_the_next(tmp_path: Path) ->
     asyncio.run(scenario())
 
 
-def test_only_large_commits_let_the_log_grow(tmp_path: Path) -> None:
-    """The next small one, and a connection that was opened again, have the log SQLite would have."""
-    store = SqliteStore(tmp_path / "durum.db")
-
-    def pages() -> int:
-        with store._database as connection:
-            return int(connection.execute("PRAGMA wal_autocheckpoint").fetchone()[0])
-
-    async def scenario() -> None:
-        for large, expected in ((True, 4000), (False, 1000), (True, 4000)):
-            store._database.transact(lambda connection: connection.execute("SELECT 1"), large=large)
-            assert pages() == expected
-        fail_commit(store, done=False)
-        with pytest.raises(StoreUnavailableError):
-            store._database.transact(lambda connection: connection.execute("SELECT 1"), large=True)
-        assert pages() == 1000
-        store._database.transact(lambda connection: connection.execute("SELECT 1"), large=True)
-        assert pages() == 4000
-        await store.close()
-
-    asyncio.run(scenario())
-
-
 def test_a_file_that_was_moved_is_missed_by_the_next_commit(tmp_path: Path) -> None:
     """However soon that comes: what is written to a file nobody finds any more is not acknowledged."""
 

@@ -36,6 +36,12 @@ class SqliteUrl(NamedTuple):
     path: Path
     durability: Durability
 
+    @property
+    def file(self) -> Path:
+        """The file itself, through a link if the path names one: what else belongs to a store lies beside it."""
+        path = self.path
+        return Path(os.path.realpath(path) if os.path.islink(path) else path)  # noqa: PTH114 - false for what cannot be looked at
+
 
 def sqlite_url(url: str) -> SqliteUrl:
     """Return what a SQLite URL says.
@@ -49,19 +55,14 @@ def sqlite_url(url: str) -> SqliteUrl:
     if not url.startswith(_SQLITE) or path in {"", ":memory:"} or path.endswith("/") or "\0" in path:
         raise ConfigError(f"store {url!r} is not a store this version has; use sqlite:///PATH or memory://")
     if not mark:
-        return SqliteUrl(_file_at(path), Durability.FULL)
+        return SqliteUrl(Path(path), Durability.FULL)
     name, _, value = options.partition("=")
     if name != _OPTION:
         hint = did_you_mean(name, [_OPTION], f"; the one there is is {_OPTION}, as in sqlite:///PATH?{_OPTION}=normal")
         raise ConfigError(f"store {url!r} has no option {name!r}{hint}")
     if value not in {*Durability}:
         raise ConfigError(f"store {url!r} has no durability {value!r}; use {' or '.join(Durability)}")
-    return SqliteUrl(_file_at(path), Durability(value))
-
-
-def _file_at(path: str) -> Path:
-    """Return the file a path names, through a link if it is one: the others of a store lie beside the file."""
-    return Path(os.path.realpath(path) if os.path.islink(path) else path)  # noqa: PTH114 - false for what cannot be looked at
+    return SqliteUrl(Path(path), Durability(value))
 
 
 def open_store(url: str, *, create: bool) -> Store:
@@ -82,7 +83,8 @@ def probe_store(url: str) -> JsonObject:
     Raises:
         ConfigError, StoreUnavailableError.
     """
-    path, durability = sqlite_url(url)
+    named = sqlite_url(url)
+    path, durability = named.file, named.durability
     place = next(folder for folder in path.absolute().parents if folder.exists())
     from durum.stores.outage import unavailable  # noqa: PLC0415
     from durum.stores.sqlite_file import SCHEMA_VERSION, open_database  # noqa: PLC0415
@@ -113,7 +115,7 @@ def probe_writing(url: str) -> None:
     """
     from durum.stores.sqlite_file import probe_writing as probe  # noqa: PLC0415
 
-    probe(sqlite_url(url).path)
+    probe(sqlite_url(url).file)
 
 
 def workers(path: Path) -> list[Sighting]:

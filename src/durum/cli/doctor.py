@@ -80,7 +80,7 @@ def _store(session: Session) -> Iterator[Check]:
         probe = probe_store(url)
     except StoreUnavailableError as error:
         yield Check("store place", "problem", str(error))
-        path = sqlite_url(url).path  # what can be read of it is worth knowing all the same
+        path = sqlite_url(url).file  # what can be read of it is worth knowing all the same
         if path.exists():
             yield from _contents(session, path)
         return

@@ -17,14 +17,13 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
 T = TypeVar("T")
-_LARGE = 100  # writes in one commit
 
 
 class Transact(Protocol):
     """What runs jobs in transactions."""
 
-    def __call__(self, job: Callable[[Connection], T], *, large: bool) -> T:
-        """Return what a job returned; ``large`` if much is stored by it."""
+    def __call__(self, job: Callable[[Connection], T]) -> T:
+        """Return what a job returned."""
 
 
 class _Write(NamedTuple):
@@ -87,5 +86,5 @@ class CommitGroup:
                 except DurumError as error:
                     results.append(error)
 
-        self._transact(run_all, large=len(writes) >= _LARGE)
+        self._transact(run_all)
         return results

@@ -3,45 +3,58 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import os
 import sqlite3
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from durum.errors import CorruptionError
+from durum.errors import CorruptionError, NotFoundError
 from durum.stores.log_sync import LogSync
 from durum.stores.outage import handle_closed, is_busy, is_of_the_disk, moved, place_of, unavailable
-from durum.stores.sqlite_file import Durability, close_database, log_of, open_database, reopen_database, write_anew
+from durum.stores.sqlite_file import (
+    Durability,
+    close_database,
+    is_log_long,
+    log_of,
+    move_log,
+    open_database,
+    reopen_database,
+    write_all_anew,
+    write_anew,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
     from types import TracebackType
 
 T = TypeVar("T")
-_MOST_IN_A_ROW = 128  # transactions that do not wait, before one does: SQLite moves its log in that one only
-_LOG_PAGES = {False: 1000, True: 4000}  # before SQLite moves its log into the file; many for large commits, else each would
 
 
 class Database:
     """A context manager that is used again and again; a generator made for each use would cost more than many a statement."""
 
     def __init__(self, path: Path, *, create: bool, durability: Durability, rolled_back: Callable[[], None]) -> None:
-        """Open the file at ``path``, which is no link; ``rolled_back`` is called after a transaction that came to nothing."""
-        self.connection: sqlite3.Connection | None = open_database(path, create=create, durability=durability)
+        """Open the file ``path`` names; ``rolled_back`` is called after a transaction that came to nothing."""
+        self._named = str(path.absolute())  # the working directory may change; a link, too, and that is noticed
+        self.path = Path(os.path.realpath(path))
+        if os.path.islink(path) and not self.path.exists():  # noqa: PTH114 - false for what cannot be looked at
+            raise NotFoundError("store at", str(self.path), f"{path} is a link to it: bring the file back, or remove the link")
+        self.connection: sqlite3.Connection | None = open_database(self.path, create=create, durability=durability)
         self.mutex = threading.RLock()
-        self._path, self._file = path, str(path)
         self._durability = durability
         self._rolled_back = rolled_back
         self._in_doubt = False  # whether what the last commit wrote can be relied on if it is there
+        self._moved_in_doubt = False  # whether the disk has what was moved from the log into the file before
         self._found = True  # what the store holds was written by others, on whose fsyncs nobody may rely
         self._may_defer = durability is Durability.FULL
         self._closed = False
         self._begin_anew()
 
     def _begin_anew(self) -> None:
-        self._place, self._log_pages, self._syncs = place_of(self._file), _LOG_PAGES[False], True
+        self._place, self._syncs = place_of(str(self.path)), True
         self._log_sync: LogSync | None = None
-        self._in_a_row = 0
 
     # --- lending ----------------------------------------------------------------------------------------------------
 
@@ -50,11 +63,15 @@ class Database:
         try:
             if self.connection is None:
                 if self._closed:
-                    raise handle_closed(self._file)
-                self.connection = reopen_database(self._path, durability=self._durability, in_doubt=self._in_doubt)
+                    raise handle_closed(str(self.path))
+                self._begin_anew()
+                if place_of(self._named) != self._place:
+                    raise moved(self.path)
+                self.connection = reopen_database(self.path, durability=self._durability, in_doubt=self._in_doubt)
                 self._found = self._found or not self._in_doubt  # its descriptors are told of no fsync that failed before
                 self._in_doubt = False
-                self._begin_anew()
+            if self._moved_in_doubt:
+                self._write_all_anew(self.connection)
             return self.connection
         except BaseException as error:
             self.mutex.release()
@@ -69,9 +86,9 @@ class Database:
     def _explain(self, error: BaseException) -> None:
         """Raise what a person is told in place of an error of SQLite or the system."""
         if isinstance(error, sqlite3.OperationalError | OSError):
-            raise unavailable(self._path, error) from error
+            raise unavailable(self.path, error) from error
         if isinstance(error, sqlite3.DatabaseError):
-            raise CorruptionError(f"store {self._path}", str(error)) from error
+            raise CorruptionError(f"store {self.path}", str(error)) from error
 
     def let_go(self) -> None:
         """Close the connection; the next use opens another, which reads anew what the file holds."""
@@ -83,7 +100,25 @@ class Database:
             self._log_sync = None
         if connection is not None:
             with contextlib.suppress(OSError, sqlite3.Error):
-                close_database(connection, self._path)
+                self._close(connection)
+
+    def _close(self, connection: sqlite3.Connection) -> None:
+        """Close a connection. If it is the last, SQLite moves the log and removes it: not before the disk has all of it."""
+        if self._moved_in_doubt:
+            try:
+                self._write_all_anew(connection)
+            except BaseException:
+                ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))  # left open, also when the interpreter ends
+                raise
+        elif self._found or self._in_doubt:
+            with contextlib.suppress(OSError, sqlite3.Error):
+                connection.execute("PRAGMA busy_timeout = 0")  # whoever keeps it locked has it open, too
+                write_anew(connection, self.path)
+        close_database(connection, self.path)
+
+    def _write_all_anew(self, connection: sqlite3.Connection) -> None:
+        write_all_anew(connection, self.path)
+        self._moved_in_doubt = False
 
     def close(self) -> None:
         """Close the connection and lend none any more."""
@@ -103,17 +138,17 @@ class Database:
 
     # --- transactions -----------------------------------------------------------------------------------------------
 
-    def transact(self, job: Callable[[sqlite3.Connection], T], *, large: bool = False, sync: bool = True) -> T:
+    def transact(self, job: Callable[[sqlite3.Connection], T], *, sync: bool = True) -> T:
         """Run a job in a transaction, durable with all before it when this returns; with ``sync`` off, when a later one does.
 
         After a failure whose outcome is in doubt the connection is closed: the next use re-reads.
         """
         with self as connection:
-            self._in_a_row += 1
-            if sync or self._in_a_row > _MOST_IN_A_ROW:
-                sync, self._in_a_row = True, 0
+            is_long = is_log_long(self.path)
+            if sync or is_long:
+                sync = True
                 self._wait()
-            self._prepare(connection, large=large, sync=sync)
+            self._prepare(connection, is_long=is_long, sync=sync)
             unsynced = False
             try:
                 connection.execute("BEGIN IMMEDIATE")
@@ -143,9 +178,9 @@ class Database:
         self.let_go()
 
     def _check_place(self) -> None:
-        if place_of(self._file) != self._place:
+        if place_of(self._named) != self._place:
             self.let_go()
-            raise moved(self._path)
+            raise moved(self.path)
 
     def sync(self) -> None:
         """Wait until every transaction is durable."""
@@ -166,18 +201,23 @@ class Database:
                 self.let_go()
                 raise
 
-    def _prepare(self, connection: sqlite3.Connection, *, large: bool, sync: bool) -> None:
+    def _prepare(self, connection: sqlite3.Connection, *, is_long: bool, sync: bool) -> None:
         if self._found:
             self._check_place()  # another store's log may lie there now
-            write_anew(connection, self._path)
+            write_anew(connection, self.path)
             self._found = False
+        if is_long:
+            self._move_log(connection)
         if self._syncs != sync and self._may_defer:
             self._set_sync(connection, sync=sync)
-        pages = _LOG_PAGES[large] if self._syncs else 0  # while a sync is under way nothing is moved: it may fail
-        if self._log_pages != pages:
-            self._log_pages = -1  # a signal may come in between
-            connection.execute(f"PRAGMA wal_autocheckpoint = {pages}")
-            self._log_pages = pages
+
+    def _move_log(self, connection: sqlite3.Connection) -> None:
+        """Move the log into the file, no sync being under way: one that fails could leave the disk newer pages than a log."""
+        try:
+            move_log(connection)
+        except sqlite3.Error as error:
+            self._moved_in_doubt = self._moved_in_doubt or is_of_the_disk(error)
+            raise
 
     def _set_sync(self, connection: sqlite3.Connection, *, sync: bool) -> None:
         """Let SQLite sync its log at each commit, or let the system do that while we go on, where it can."""
@@ -187,7 +227,7 @@ class Database:
             return
         if self._log_sync is None:
             try:
-                self._log_sync = LogSync(log_of(self._path))
+                self._log_sync = LogSync(log_of(self.path))
             except OSError:
                 self._may_defer = False
             return  # once more by SQLite, whose descriptor is older: it is told of every fsync that failed meanwhile

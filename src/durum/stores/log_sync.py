@@ -6,6 +6,7 @@ of use (docs/decisions/0023).
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import errno
@@ -78,22 +79,25 @@ class LogSync:
             self._end_first()
         _under_way.discard(self)
 
-    def _end_first(self) -> None:
-        request = self._begun[0]
+    def outcomes(self) -> list[int]:
+        """Wait for each that is under way and leave it so; return their errors' numbers, 0 for none."""
+        return [self._outcome(request) for request in self._begun]
+
+    def _outcome(self, request: _Request) -> int:
         while (code := self._error(request.buffer)) == errno.EINPROGRESS:
             self._suspend(request.alone, 1, None)  # or until a signal comes
-        if code:
+        return int(code)
+
+    def _end_first(self) -> None:
+        if code := self._outcome(self._begun[0]):
             raise OSError(code, os.strerror(code))
-        self._return(request.buffer)
+        self._return(self._begun[0].buffer)
         self._idle.append(self._begun.popleft())
 
     def close(self) -> None:
         """Let go of the file once no sync is under way, whatever became of them."""
-        while self._begun:
-            try:
-                self._end_first()
-            except OSError:
-                self._begun.popleft()
+        self.outcomes()
+        self._begun.clear()
         _under_way.discard(self)
         os.close(self._descriptor)
 
@@ -101,3 +105,11 @@ class LogSync:
         """Let go of the file in a forked child, where no sync will ever end."""
         with contextlib.suppress(OSError):
             os.close(self._descriptor)
+
+
+@atexit.register
+def _wait_for_all() -> None:
+    """See that no sync is under way when the interpreter frees what it was asked with."""
+    if os.getpid() == _PROCESS:
+        for sync in list(_under_way):
+            sync.outcomes()

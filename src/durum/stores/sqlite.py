@@ -9,7 +9,6 @@ import os
 import re
 import weakref
 from hashlib import sha256
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from durum.errors import (
@@ -31,6 +30,7 @@ from durum.stores.worker_lock import LEASE_SECONDS
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterator, Sequence
+    from pathlib import Path
 
 _SEQ_BITS = 32
 _LAST_SEQ = (1 << _SEQ_BITS) - 1
@@ -55,8 +55,8 @@ class SqliteStore:
         lease_seconds: float = LEASE_SECONDS,
     ) -> None:
         self._numbers: dict[str, int] = {}  # run id -> run_no
-        self._path = path = Path(os.path.realpath(path))  # the working directory and a link may change
         self._database = Database(path, create=create, durability=durability, rolled_back=self._numbers.clear)
+        self._path = path = self._database.path  # where the others lie, too, if a link names it
         self._group = CommitGroup(self._database.transact, self._database.mutex)
         self._files = ArtifactFiles(path.with_name(path.name + ".artifacts"))
         self._ownership = Ownership(path.with_name(path.name + ".workers"), lease_seconds)

@@ -23,7 +23,7 @@ SCHEMA_VERSION = 2
 BUSY_SECONDS = 10.0
 _PROBE_MS = 1000
 _BLOCK_BYTES = 1 << 20
-_LOG_BYTES = 16 << 20  # a log that somebody's reading let grow is cut to this when it begins anew: it is written anew at times
+_LOG_BYTES = 4 << 20  # a log that is longer is moved into the file; it is cut to this when it begins anew
 
 
 class Durability(StrEnum):
@@ -140,6 +140,7 @@ def _connect(path: Path, durability: Durability) -> sqlite3.Connection:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         _check_identity(path, application_id, version)
         connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        connection.execute("PRAGMA wal_autocheckpoint = 0").fetchone()  # it tells nobody of a disk that fails; see ``move_log``
         connection.execute(f"PRAGMA synchronous = {durability.upper()}")
         connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}").fetchone()
         if sys.platform == "darwin":
@@ -204,6 +205,29 @@ def write_anew(connection: sqlite3.Connection, path: Path) -> None:
     finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
+
+
+def write_all_anew(connection: sqlite3.Connection, path: Path) -> None:
+    """Write every page of the database into its log, durably: what was moved out of the log before may be lost otherwise.
+
+    SQLite moves a part of a long log without a sync of the file where somebody reads the rest. If the sync that comes later
+    fails, the system holds all of it for written, and the next sync succeeds.
+    """
+    connection.execute("VACUUM")
+    write_anew(connection, path)
+
+
+def is_log_long(path: Path) -> bool:
+    """Tell whether the log should be moved into the file: as long as one must be that was begun anew, and longer."""
+    try:
+        return os.stat(str(path) + "-wal").st_size > _LOG_BYTES  # noqa: PTH116 - before each commit: a Path costs more
+    except OSError:
+        return False
+
+
+def move_log(connection: sqlite3.Connection) -> None:
+    """Move what nobody's reading holds back from the log into the file, both synced, so that the next commit begins it anew."""
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
 
 def log_of(path: Path) -> Path:
