@@ -36,8 +36,9 @@ def test_a_link_stands_for_the_file_it_points_to(tmp_path: Path) -> None:
     (tmp_path / "link.db").symlink_to(tmp_path / "there" / "durum.db")
     assert sqlite_url(f"sqlite:///{tmp_path}/link.db/.").file == tmp_path / "there" / "durum.db"
     (tmp_path / "loop.db").symlink_to(tmp_path / "loop.db")
-    for link in ("link.db", "loop.db"):
-        with pytest.raises(NotFoundError, match="bring the file back, or remove the link"):
+    (tmp_path / "folder").symlink_to(tmp_path / "there")
+    for link in ("link.db", "loop.db", "folder/durum.db"):
+        with pytest.raises(NotFoundError, match="is a link to nothing: bring back what it names, or remove it"):
             open_store(f"sqlite:///{tmp_path}/{link}", create=True)
     assert not (tmp_path / "there").exists()
     with pytest.raises(StoreUnavailableError):

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import gc
-import os
 import sqlite3
 import sys
-import weakref
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,43 +15,16 @@ from durum.stores import database, log_sync, sqlite_file
 from durum.stores.database import Database
 from durum.stores.log_sync import LogSync
 from durum.stores.sqlite_file import Durability
+from tests.stores.databases import FULL, NORMAL, Failing, Interrupting, bump, count, fill, synchronous
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-FULL, NORMAL = 2, 1
-
-
-@pytest.fixture
-def opened(tmp_path: Path) -> Iterator[Database]:
-    """Give a database."""
-    made = Database(tmp_path / "durum.db", create=True, durability=Durability.FULL, rolled_back=lambda: None)
-    yield made
-    made.close()
-
-
-def synchronous(connection: sqlite3.Connection) -> int:
-    """Return what SQLite was told."""
-    (value,) = connection.execute("PRAGMA synchronous").fetchone()
-    return int(value)
-
-
-def bump(connection: sqlite3.Connection) -> int:
-    """Write something, and return what SQLite was told."""
-    connection.execute("INSERT INTO artifacts (digest, kind, size, data) VALUES (randomblob(32), 'other', 0, x'')")
-    return synchronous(connection)
+    from pathlib import Path
 
 
 def defer(opened: Database) -> None:
     """Leave a sync under way; the first of a connection is SQLite's own."""
     while opened._log_sync is None or not opened._log_sync.under_way:
         opened.transact(bump, sync=False)
-
-
-def count(connection: sqlite3.Connection) -> int:
-    """Return how often that was done."""
-    (value,) = connection.execute("SELECT count(*) FROM artifacts").fetchone()
-    return int(value)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every commit waits")
@@ -80,95 +49,6 @@ def test_all_that_is_stored_can_be_waited_for(opened: Database) -> None:
     opened.sync()
     assert opened._log_sync is not None
     assert not opened._log_sync.under_way
-
-
-def fill(connection: sqlite3.Connection) -> int:
-    """Write 256 KiB, and return what SQLite was told."""
-    connection.execute(
-        "INSERT INTO artifacts (digest, kind, size, data) VALUES (randomblob(32), 'other', 1 << 18, zeroblob(1 << 18))"
-    )
-    return synchronous(connection)
-
-
-def moves(monkeypatch: pytest.MonkeyPatch, opened: Database) -> list[bool]:
-    """Return, for each time that the log is moved from now on, whether a sync was under way."""
-    seen: list[bool] = []
-    real = sqlite_file.move_log
-
-    def noted(connection: sqlite3.Connection) -> None:
-        seen.append(opened._log_sync is not None and opened._log_sync.under_way)
-        real(connection)
-
-    monkeypatch.setattr(database, "move_log", noted)
-    return seen
-
-
-@pytest.mark.parametrize("sync", [False, True])
-def test_a_log_that_grew_long_is_moved_and_begun_anew(opened: Database, monkeypatch: pytest.MonkeyPatch, *, sync: bool) -> None:
-    """By a transaction that waits: if a sync under way failed, what is moved could be newer than the disk's log."""
-    seen = moves(monkeypatch, opened)
-    log = sqlite_file.log_of(opened.path)
-    longest, told = 0, []
-    for _ in range(100):
-        told.append(opened.transact(fill, sync=sync))
-        longest = max(longest, log.stat().st_size)
-    assert longest < 1.2 * sqlite_file._LOG_BYTES
-    assert seen == [False] * len(seen)
-    assert 4 <= len(seen) <= 8
-    assert opened.path.stat().st_size > 18 << 20
-    if sys.platform == "linux" and not sync:
-        assert told.count(FULL) == len(seen) + 1  # and the first of a connection
-
-
-@pytest.mark.parametrize("sync", [False, True])
-def test_a_log_that_somebody_reads_is_moved_as_soon_as_nobody_does(opened: Database, *, sync: bool) -> None:
-    """It grows meanwhile; whoever writes waits for each commit and tries to move it again."""
-    log = sqlite_file.log_of(opened.path)
-    with contextlib.closing(sqlite3.connect(opened.path, isolation_level=None)) as reader:
-        reader.execute("BEGIN")
-        count(reader)
-        told = [opened.transact(fill, sync=sync) for _ in range(40)]
-        assert told[-10:] == [FULL] * 10
-        assert log.stat().st_size > 2 * sqlite_file._LOG_BYTES
-        reader.execute("COMMIT")
-        for _ in range(3):
-            opened.transact(fill, sync=sync)
-        assert log.stat().st_size <= 1.1 * sqlite_file._LOG_BYTES
-
-
-def test_a_log_that_could_not_be_moved_is_heard_of(opened: Database) -> None:
-    """Before anything is written; what was moved before may have gone with it, so all of the database is written anew, once."""
-    real: Any = opened.connection
-    said: list[str] = []
-    while not sqlite_file.is_log_long(opened.path):
-        opened.transact(fill)
-    pages = opened.path.stat().st_size // 4096
-
-    class Failing:
-        def execute(self, statement: str, *parameters: Any) -> sqlite3.Cursor:
-            said.append(statement)
-            if "wal_checkpoint" in statement:
-                error = sqlite3.OperationalError("disk I/O error")
-                error.sqlite_errorcode = sqlite3.SQLITE_IOERR
-                raise error
-            done: sqlite3.Cursor = real.execute(statement, *parameters)
-            return done
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(real, name)
-
-    opened.connection = Failing()  # type: ignore[assignment]
-    with pytest.raises(StoreUnavailableError, match="the disk reports an error"):
-        opened.transact(bump)
-    assert said == ["PRAGMA wal_checkpoint(PASSIVE)"]
-    with opened as connection:
-        assert count(connection) >= 1
-    assert said[1:3] == ["VACUUM", "BEGIN IMMEDIATE"]
-    assert sqlite_file.log_of(opened.path).stat().st_size > 4096 * pages
-    opened.connection = real
-    said.clear()
-    assert opened.transact(bump) == FULL
-    assert said == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every commit waits")
@@ -223,25 +103,6 @@ def test_a_doubt_of_others_is_seen_by_whoever_waits_for_the_disk(opened: Databas
     opened._in_doubt = True
     opened.sync()
     assert (opened.connection is not None, opened._in_doubt) == (True, False)
-
-
-class Interrupting:
-    """A connection behind one of whose statements comes a signal whose handler raises, or another error."""
-
-    def __init__(self, connection: sqlite3.Connection, statement: str, error: BaseException | None = None) -> None:
-        self._connection = connection
-        self._statement = statement
-        self._error = KeyboardInterrupt() if error is None else error
-
-    def execute(self, statement: str, *parameters: Any) -> sqlite3.Cursor:
-        """Execute, and raise."""
-        if statement == self._statement:
-            self._connection.execute(statement, *parameters)
-            raise self._error
-        return self._connection.execute(statement, *parameters)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._connection, name)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every commit waits")
@@ -300,18 +161,17 @@ def test_a_connection_that_was_opened_again_relies_on_nothing_it_finds(
     assert len(seen) == 1
 
 
-def test_a_log_is_kept_whose_moved_part_the_disk_may_lack(opened: Database) -> None:
-    """The last that is closed would have it removed: if nothing can be written now it stays open while this process lives."""
+def test_a_doubt_is_removed_where_it_can_be_before_a_connection_is_closed(opened: Database) -> None:
+    """For the last to close has the log moved; also if the transaction that failed is still open."""
     opened.transact(bump)
-    healthy: Any = opened.connection
-    opened.connection = Interrupting(healthy, "VACUUM", sqlite3.OperationalError("disk I/O error"))  # type: ignore[assignment]
-    opened._moved_in_doubt = True
-    kept = weakref.ref(opened.connection)
-    opened.close()
-    gc.collect()
-    assert kept() is not None
-    assert sqlite_file.log_of(opened.path).exists()
-    healthy.close()
+    said: list[str] = []
+    real: Any = opened.connection
+
+    opened.connection = Failing(real, "COMMIT", said)  # type: ignore[assignment]
+    with pytest.raises(StoreUnavailableError, match="the disk reports an error"):
+        opened.transact(bump)
+    assert said[said.index("COMMIT") + 1 :] == ["ROLLBACK", "PRAGMA busy_timeout = 0", "BEGIN IMMEDIATE", "ROLLBACK"]
+    assert opened.transact(count) == 1
 
 
 def test_a_store_that_is_locked_for_a_while_keeps_its_connection(opened: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -348,24 +208,6 @@ def test_a_store_that_took_the_place_of_another_is_not_written_to(opened: Databa
         opened.transact(bump)
     assert (tmp_path / "durum.db-wal").read_bytes() == log
     other.close()
-
-
-def test_a_log_that_went_with_its_last_connection_is_gone_for_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its folder is synced, by the last only: a log that comes back could cover newer pages with older ones.
-
-    Whoever wrote nothing cannot know whether the disk has the log; should it be the last, that is moved, so it is written anew.
-    """
-    synced: list[str] = []
-    monkeypatch.setattr(os, "fsync", lambda file: synced.append(str(Path(f"/proc/self/fd/{file}").readlink())))
-    one, two = (
-        Database(tmp_path / "durum.db", create=True, durability=Durability.FULL, rolled_back=lambda: None) for _ in "12"
-    )
-    two.transact(bump)
-    synced.clear()
-    one.close()
-    assert synced == [str(tmp_path / "durum.db-wal")]
-    two.close()
-    assert synced[1:] == [str(tmp_path)]
 
 
 def test_where_the_system_cannot_sync_behind_every_transaction_waits(opened: Database, monkeypatch: pytest.MonkeyPatch) -> None:

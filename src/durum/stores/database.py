@@ -39,8 +39,11 @@ class Database:
         """Open the file ``path`` names; ``rolled_back`` is called after a transaction that came to nothing."""
         self._named = str(path.absolute())  # the working directory may change; a link, too, and that is noticed
         self.path = Path(os.path.realpath(path))
-        if os.path.islink(path) and not self.path.exists():  # noqa: PTH114 - false for what cannot be looked at
-            raise NotFoundError("store at", str(self.path), f"{path} is a link to it: bring the file back, or remove the link")
+        if not os.path.exists(self.path):  # noqa: PTH110 - false for what cannot be looked at
+            for place in (path, *path.parents):
+                if os.path.islink(place) and not os.path.exists(place):  # noqa: PTH110, PTH114 - the same
+                    hint = f"{place} is a link to nothing: bring back what it names, or remove it"
+                    raise NotFoundError("store at", str(self.path), hint)
         self.connection: sqlite3.Connection | None = open_database(self.path, create=create, durability=durability)
         self.mutex = threading.RLock()
         self._durability = durability
@@ -112,6 +115,8 @@ class Database:
                 raise
         elif self._found or self._in_doubt:
             with contextlib.suppress(OSError, sqlite3.Error):
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
                 connection.execute("PRAGMA busy_timeout = 0")  # whoever keeps it locked has it open, too
                 write_anew(connection, self.path)
         close_database(connection, self.path)

@@ -1,0 +1,120 @@
+"""When SQLite's log is moved into the file, and when it may be removed."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import sqlite3
+import sys
+import weakref
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from durum.errors import StoreUnavailableError
+from durum.stores import database, sqlite_file
+from durum.stores.database import Database
+from durum.stores.sqlite_file import Durability
+from tests.stores.databases import FULL, Failing, Interrupting, bump, count, fill
+
+
+def moves(monkeypatch: pytest.MonkeyPatch, opened: Database) -> list[bool]:
+    """Return, for each time that the log is moved from now on, whether a sync was under way."""
+    seen: list[bool] = []
+    real = sqlite_file.move_log
+
+    def noted(connection: sqlite3.Connection) -> None:
+        seen.append(opened._log_sync is not None and opened._log_sync.under_way)
+        real(connection)
+
+    monkeypatch.setattr(database, "move_log", noted)
+    return seen
+
+
+@pytest.mark.parametrize("sync", [False, True])
+def test_a_log_that_grew_long_is_moved_and_begun_anew(opened: Database, monkeypatch: pytest.MonkeyPatch, *, sync: bool) -> None:
+    """By a transaction that waits: if a sync under way failed, what is moved could be newer than the disk's log."""
+    seen = moves(monkeypatch, opened)
+    log = sqlite_file.log_of(opened.path)
+    longest, told = 0, []
+    for _ in range(100):
+        told.append(opened.transact(fill, sync=sync))
+        longest = max(longest, log.stat().st_size)
+    assert longest < 1.2 * sqlite_file._LOG_BYTES
+    assert seen == [False] * len(seen)
+    assert 4 <= len(seen) <= 8
+    assert opened.path.stat().st_size > 18 << 20
+    if sys.platform == "linux" and not sync:
+        assert told.count(FULL) == len(seen) + 1  # and the first of a connection
+
+
+@pytest.mark.parametrize("sync", [False, True])
+def test_a_log_that_somebody_reads_is_moved_as_soon_as_nobody_does(opened: Database, *, sync: bool) -> None:
+    """It grows meanwhile; whoever writes waits for each commit and tries to move it again."""
+    log = sqlite_file.log_of(opened.path)
+    with contextlib.closing(sqlite3.connect(opened.path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        count(reader)
+        told = [opened.transact(fill, sync=sync) for _ in range(40)]
+        assert told[-10:] == [FULL] * 10
+        assert log.stat().st_size > 2 * sqlite_file._LOG_BYTES
+        reader.execute("COMMIT")
+        for _ in range(3):
+            opened.transact(fill, sync=sync)
+        assert log.stat().st_size <= 1.1 * sqlite_file._LOG_BYTES
+
+
+def test_a_log_that_could_not_be_moved_is_heard_of(opened: Database) -> None:
+    """Before anything is written; what was moved before may have gone with it, so all of the database is written anew, once."""
+    real: Any = opened.connection
+    said: list[str] = []
+    while not sqlite_file.is_log_long(opened.path):
+        opened.transact(fill)
+    pages = opened.path.stat().st_size // 4096
+
+    opened.connection = Failing(real, "PRAGMA wal_checkpoint(PASSIVE)", said)  # type: ignore[assignment]
+    with pytest.raises(StoreUnavailableError, match="the disk reports an error"):
+        opened.transact(bump)
+    assert said == ["PRAGMA wal_checkpoint(PASSIVE)"]
+    with opened as connection:
+        assert count(connection) >= 1
+    assert said[1:3] == ["VACUUM", "BEGIN IMMEDIATE"]
+    assert sqlite_file.log_of(opened.path).stat().st_size > 4096 * pages
+    opened.connection = real
+    said.clear()
+    assert opened.transact(bump) == FULL
+    assert said == []
+
+
+def test_a_log_is_kept_whose_moved_part_the_disk_may_lack(opened: Database) -> None:
+    """The last that is closed would have it removed: if nothing can be written now it stays open while this process lives."""
+    opened.transact(bump)
+    healthy: Any = opened.connection
+    opened.connection = Interrupting(healthy, "VACUUM", sqlite3.OperationalError("disk I/O error"))  # type: ignore[assignment]
+    opened._moved_in_doubt = True
+    kept = weakref.ref(opened.connection)
+    opened.close()
+    gc.collect()
+    assert kept() is not None
+    assert sqlite_file.log_of(opened.path).exists()
+    healthy.close()
+
+
+def test_a_log_that_went_with_its_last_connection_is_gone_for_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its folder is synced, by the last only: a log that comes back could cover newer pages with older ones.
+
+    Whoever wrote nothing cannot know whether the disk has the log; should it be the last, that is moved, so it is written anew.
+    """
+    synced: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(str(Path(f"/proc/self/fd/{file}").readlink())))
+    one, two = (
+        Database(tmp_path / "durum.db", create=True, durability=Durability.FULL, rolled_back=lambda: None) for _ in "12"
+    )
+    two.transact(bump)
+    synced.clear()
+    one.close()
+    assert synced == [str(tmp_path / "durum.db-wal")]
+    two.close()
+    assert synced[1:] == [str(tmp_path)]
