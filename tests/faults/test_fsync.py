@@ -65,10 +65,14 @@ def test_whoever_goes_on_after_a_failed_sync_relies_on_nothing_that_is_not_on_th
     assert ended(left, tmp_path) == undisturbed
 
 
-def test_what_was_moved_from_the_log_survives_a_failed_sync_of_the_file(library: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mended", ["at once", "later"])
+@pytest.mark.parametrize("goes_on", ["the same", "another"])
+def test_what_was_moved_from_the_log_survives_a_failed_sync_of_the_file(
+    goes_on: str, mended: str, library: Path, tmp_path: Path
+) -> None:
     """Though a part of it was moved without one, beside somebody who read; whoever writes is told, and goes on."""
     disk = LossyDisk(library, tmp_path)
-    ended = disk.call(moving_a_log.__file__, str(disk.root / "durum.db"), variables={})
+    ended = disk.call(moving_a_log.__file__, str(disk.root / "durum.db"), goes_on, mended, variables={})
     assert (ended.code, ended.said, len(ended.told)) == (OK, "told\n", moving_a_log.EVENTS)
     left = disk.after_a_power_cut("cut")
     with contextlib.closing(sqlite3.connect(left)) as connection:

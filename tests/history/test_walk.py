@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec import Raw
+from msgspec.structs import replace
 
 from durum import DependencyEdge, ExecutionPlan, StateMeta, StateNode, StateOutcome
+from durum.core.events import StateCompleted, Write
+from durum.engine.artifacts import ArtifactReader
+from durum.engine.recovery import load_run
 from durum.errors import CorruptionError, StoreUnavailableError
+from durum.history.walk import walk
 from durum.testing.faulty import Fault, FaultyStore, failing
 from tests.engine.runs import Ran, run
 
@@ -61,3 +68,20 @@ def test_what_cannot_be_read_ahead_is_read_at_its_place(
     monkeypatch.setattr(recorded.service, "_store", store)
     recorded.sound()
     assert store.calls["get"] > STATES
+
+
+def test_an_event_that_makes_no_sense_is_handed_out_at_its_place(recorded: Ran) -> None:
+    """What is the matter with it is for whoever looks at it, after those before it."""
+    service = recorded.service
+
+    async def walked() -> list[int]:
+        reader = ArtifactReader(service._store)
+        envelopes = [
+            replace(envelope, event=replace(envelope.event, writes=(Write("told", Raw(b'"\xff"'), "set"),)))
+            if isinstance(envelope.event, StateCompleted)
+            else envelope
+            for envelope in (await load_run(service._store, reader, recorded.id)).envelopes
+        ]
+        return [envelope.seq async for envelope in walk(envelopes, reader)]
+
+    assert asyncio.run(walked()) == [event["seq"] for event in recorded.events()]

@@ -54,21 +54,22 @@ class Interrupting:
 
 
 class Failing:
-    """A connection whose disk fails at one statement; it notes what was executed."""
+    """A connection whose disk fails at some statements; it notes what was executed."""
 
-    def __init__(self, connection: sqlite3.Connection, statement: str, said: list[str]) -> None:
+    def __init__(self, connection: Any, fails: set[str], said: list[str]) -> None:
         self._connection = connection
-        self._statement = statement
+        self._fails = fails
         self._said = said
 
     def execute(self, statement: str, *parameters: Any) -> sqlite3.Cursor:
         """Execute, or fail."""
         self._said.append(statement)
-        if statement == self._statement:
+        if statement in self._fails:
             error = sqlite3.OperationalError("disk I/O error")
             error.sqlite_errorcode = sqlite3.SQLITE_IOERR
             raise error
-        return self._connection.execute(statement, *parameters)
+        done: sqlite3.Cursor = self._connection.execute(statement, *parameters)
+        return done
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)

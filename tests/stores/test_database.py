@@ -167,7 +167,7 @@ def test_a_doubt_is_removed_where_it_can_be_before_a_connection_is_closed(opened
     said: list[str] = []
     real: Any = opened.connection
 
-    opened.connection = Failing(real, "COMMIT", said)  # type: ignore[assignment]
+    opened.connection = Failing(real, {"COMMIT"}, said)  # type: ignore[assignment]
     with pytest.raises(StoreUnavailableError, match="the disk reports an error"):
         opened.transact(bump)
     assert said[said.index("COMMIT") + 1 :] == ["ROLLBACK", "PRAGMA busy_timeout = 0", "BEGIN IMMEDIATE", "ROLLBACK"]

@@ -81,13 +81,15 @@ def probe_store(url: str) -> JsonObject:
     """Try a store of its own beside the one ``url`` names, remove it, and say what it is made of; the named one is not touched.
 
     Raises:
-        ConfigError, StoreUnavailableError.
+        ConfigError, NotFoundError, StoreUnavailableError.
     """
+    from durum.stores.outage import unavailable  # noqa: PLC0415
+    from durum.stores.sqlite_file import SCHEMA_VERSION, open_database, refuse_a_link_to_nothing  # noqa: PLC0415
+
     named = sqlite_url(url)
     path, durability = named.file, named.durability
+    refuse_a_link_to_nothing(named.path)
     place = next(folder for folder in path.absolute().parents if folder.exists())
-    from durum.stores.outage import unavailable  # noqa: PLC0415
-    from durum.stores.sqlite_file import SCHEMA_VERSION, open_database  # noqa: PLC0415
 
     try:
         with tempfile.TemporaryDirectory(prefix=".durum-doctor-", dir=place) as folder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from durum.engine.artifacts import ArtifactReader
 
-_AHEAD = 32  # events; the reader's cache holds all that so many name, but for the largest
+_AHEAD = 32  # events; the reader's cache holds what is read at once of all that these name
 _NAMES_ARTIFACT = frozenset(
     {"answer_ref", "inputs_id", "manifest_id", "payload_id", "payload_ref", "plan_id", "reads_id", "request_id", "writes_id"}
 )
@@ -42,5 +43,6 @@ def _named_by(event: ev.Event) -> Iterator[str]:
             yield identity
     if isinstance(event, ev.StateCompleted):
         for write in event.writes or ():
-            if (identity := entry_id(bytes(write.entry))) is not None:
-                yield identity
+            with contextlib.suppress(ValueError):  # whoever looks at that event says what is the matter with it
+                if (identity := entry_id(bytes(write.entry))) is not None:
+                    yield identity

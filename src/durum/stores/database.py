@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from durum.errors import CorruptionError, NotFoundError
+from durum.errors import CorruptionError
 from durum.stores.log_sync import LogSync
 from durum.stores.outage import handle_closed, is_busy, is_of_the_disk, moved, place_of, unavailable
 from durum.stores.sqlite_file import (
@@ -19,7 +19,9 @@ from durum.stores.sqlite_file import (
     is_log_long,
     log_of,
     move_log,
+    note_of_doubt,
     open_database,
+    refuse_a_link_to_nothing,
     reopen_database,
     write_all_anew,
     write_anew,
@@ -39,11 +41,7 @@ class Database:
         """Open the file ``path`` names; ``rolled_back`` is called after a transaction that came to nothing."""
         self._named = str(path.absolute())  # the working directory may change; a link, too, and that is noticed
         self.path = Path(os.path.realpath(path))
-        if not os.path.exists(self.path):  # noqa: PTH110 - false for what cannot be looked at
-            for place in (path, *path.parents):
-                if os.path.islink(place) and not os.path.exists(place):  # noqa: PTH110, PTH114 - the same
-                    hint = f"{place} is a link to nothing: bring back what it names, or remove it"
-                    raise NotFoundError("store at", str(self.path), hint)
+        refuse_a_link_to_nothing(path)
         self.connection: sqlite3.Connection | None = open_database(self.path, create=create, durability=durability)
         self.mutex = threading.RLock()
         self._durability = durability
@@ -73,8 +71,6 @@ class Database:
                 self.connection = reopen_database(self.path, durability=self._durability, in_doubt=self._in_doubt)
                 self._found = self._found or not self._in_doubt  # its descriptors are told of no fsync that failed before
                 self._in_doubt = False
-            if self._moved_in_doubt:
-                self._write_all_anew(self.connection)
             return self.connection
         except BaseException as error:
             self.mutex.release()
@@ -107,23 +103,19 @@ class Database:
 
     def _close(self, connection: sqlite3.Connection) -> None:
         """Close a connection. If it is the last, SQLite moves the log and removes it: not before the disk has all of it."""
-        if self._moved_in_doubt:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        if self._is_moved_in_doubt():
             try:
                 self._write_all_anew(connection)
             except BaseException:
                 ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))  # left open, also when the interpreter ends
                 raise
-        elif self._found or self._in_doubt:
+        elif self._in_doubt:
             with contextlib.suppress(OSError, sqlite3.Error):
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
                 connection.execute("PRAGMA busy_timeout = 0")  # whoever keeps it locked has it open, too
                 write_anew(connection, self.path)
         close_database(connection, self.path)
-
-    def _write_all_anew(self, connection: sqlite3.Connection) -> None:
-        write_all_anew(connection, self.path)
-        self._moved_in_doubt = False
 
     def close(self) -> None:
         """Close the connection and lend none any more."""
@@ -218,11 +210,28 @@ class Database:
 
     def _move_log(self, connection: sqlite3.Connection) -> None:
         """Move the log into the file, no sync being under way: one that fails could leave the disk newer pages than a log."""
+        if self._is_moved_in_doubt():
+            self._write_all_anew(connection)
         try:
             move_log(connection)
         except sqlite3.Error as error:
-            self._moved_in_doubt = self._moved_in_doubt or is_of_the_disk(error)
+            if is_busy(error):
+                return
+            if is_of_the_disk(error):
+                self._moved_in_doubt = True
+                with contextlib.suppress(OSError, sqlite3.Error):
+                    note_of_doubt(self.path).touch()
+                    self._write_all_anew(connection)
             raise
+
+    def _is_moved_in_doubt(self) -> bool:
+        return self._moved_in_doubt or note_of_doubt(self.path).exists()
+
+    def _write_all_anew(self, connection: sqlite3.Connection) -> None:
+        write_all_anew(connection, self.path)
+        connection.execute(f"PRAGMA synchronous = {self._durability.upper()}")
+        self._syncs, self._moved_in_doubt = True, False
+        note_of_doubt(self.path).unlink(missing_ok=True)
 
     def _set_sync(self, connection: sqlite3.Connection, *, sync: bool) -> None:
         """Let SQLite sync its log at each commit, or let the system do that while we go on, where it can."""

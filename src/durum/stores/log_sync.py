@@ -81,7 +81,7 @@ class LogSync:
 
     def outcomes(self) -> list[int]:
         """Wait for each that is under way and leave it so; return their errors' numbers, 0 for none."""
-        return [self._outcome(request) for request in self._begun]
+        return [self._outcome(request) for request in list(self._begun)]
 
     def _outcome(self, request: _Request) -> int:
         while (code := self._error(request.buffer)) == errno.EINPROGRESS:

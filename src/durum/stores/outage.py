@@ -55,8 +55,8 @@ def is_of_the_disk(error: sqlite3.Error) -> bool:
 
 
 def is_busy(error: sqlite3.Error) -> bool:
-    """Tell whether somebody else kept a store locked."""
-    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) == sqlite3.SQLITE_BUSY
+    """Tell whether somebody else kept a store locked, or an unfinished statement of ours did."""
+    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
 def place_of(path: str) -> tuple[int, int] | None:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _SEQ_BITS = 32
 _LAST_SEQ = (1 << _SEQ_BITS) - 1
 _DIGEST = re.compile("[0-9a-f]{64}")
-_MANY = 256  # artifacts read at once: of the largest that lie in the database 16 MiB
+_MANY, _MANY_BYTES = 256, 2 << 20  # artifacts read at once
 _SQL = statements()
 T = TypeVar("T")
 
@@ -298,12 +298,17 @@ class SqliteStore:
         return data
 
     async def get_many(self, artifact_ids: Sequence[str]) -> dict[str, bytes]:
-        """Return those of the first 256 that lie in the database, whole; the others are for ``get``."""
+        """Return 256 or 2 MiB of those that lie in the database, whole; the others are for ``get``."""
         digests = [bytes.fromhex(identity) for identity in artifact_ids[:_MANY] if _DIGEST.fullmatch(identity)]
         marks = ",".join("?" * len(digests))
-        with self._database as connection:
-            rows = connection.execute(f"{_SQL['get_artifacts']} ({marks})", digests).fetchall()
-        return {digest.hex(): data for digest, data in rows if sha256(data).digest() == digest}
+        found, size = {}, 0
+        with self._database as connection, contextlib.closing(connection.cursor()) as cursor:
+            for digest, data in cursor.execute(f"{_SQL['get_artifacts']} ({marks})", digests):
+                if (size := size + len(data)) > _MANY_BYTES:
+                    break
+                if sha256(data).digest() == digest:
+                    found[digest.hex()] = data
+        return found
 
     async def chunks(self, artifact_id: str) -> AsyncGenerator[bytes, None]:
         """Hand an artifact's bytes out in pieces, checked against its id."""

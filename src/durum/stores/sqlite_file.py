@@ -54,6 +54,21 @@ def open_database(path: Path, *, create: bool, durability: Durability = Durabili
         raise unavailable(path, error, opening=True) from error
 
 
+def refuse_a_link_to_nothing(path: Path) -> None:
+    """Raise ``NotFoundError`` if a path leads through a link to what is not there: a disk that is not mounted perhaps."""
+    if os.path.exists(path):  # noqa: PTH110 - false for what cannot be looked at
+        return
+    for place in (path, *path.parents):
+        if os.path.islink(place):  # noqa: PTH114 - false for what cannot be looked at
+            try:
+                place.stat()
+            except FileNotFoundError:
+                hint = f"{place} is a link to nothing: bring back what it names, or remove it"
+                raise NotFoundError("store at", str(path), hint) from None
+            except OSError:
+                return  # opening it says what is the matter
+
+
 def reopen_database(path: Path, *, durability: Durability, in_doubt: bool) -> sqlite3.Connection:
     """Return a new connection to a store that was open before; what is ``in_doubt`` is made sure before it is read.
 
@@ -213,8 +228,14 @@ def write_all_anew(connection: sqlite3.Connection, path: Path) -> None:
     SQLite moves a part of a long log without a sync of the file where somebody reads the rest. If the sync that comes later
     fails, the system holds all of it for written, and the next sync succeeds.
     """
-    connection.execute("VACUUM")
     write_anew(connection, path)
+    connection.execute("PRAGMA synchronous = FULL")  # or what is written counts before it is durable, and once more next time
+    connection.execute("VACUUM")
+
+
+def note_of_doubt(path: Path) -> Path:
+    """Return the file that says, while the system runs, that the disk may lack what was moved from the log before."""
+    return path.with_name(path.name + ".doubt")
 
 
 def is_log_long(path: Path) -> bool:
