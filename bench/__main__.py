@@ -59,14 +59,14 @@ def main() -> int:
     if unknown:
         parser.error(f"{unknown[0]!r} is no row; there are {', '.join(ROWS)}")
     rows = options.rows or [row for row in ROWS if not (options.quick and row.endswith(PEERS))]
+    where = machine()  # before the first row, of which one draws a plot into the project
     measured = [_measured(row, quick=options.quick) for row in rows]
     if not options.quick and not options.rows:
-        _write(measured)
+        _write(where, measured)
     return 1 if any(one.why_not for one in measured) else 0
 
 
-def _write(measured: list[Measured]) -> None:
-    where = machine()
+def _write(where: str, measured: list[Measured]) -> None:
     for path, table in PAGES.items():
         path.write_text(written(path.read_text(encoding="utf-8"), where, table(measured)), encoding="utf-8")
         print(f"written to {path}")

@@ -22,6 +22,7 @@ ELSEWHERE = {
     "durum.app.worker self._store.claim": "a worker tidies up after a run that was over: tests/app/test_worker.py",
     "durum.app.worker self._store.release": "as above",
     "durum.engine.recorder self._store.sync": "a state that breaks its word: tests/engine/test_recorder_unsynced.py",
+    "durum.stores.database note_of_doubt(self.path).unlink": "a disk that failed: tests/stores/test_database_log.py",
     "durum.stores.sqlite_file os.fsync": "somebody else has the store open: tests/faults/test_sync_behind.py",
     "durum.stores.sqlite_file connection.execute": "an older store is changed: tests/stores/test_sqlite_file_changes.py",
 }

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import signal
 import sqlite3
+import subprocess
 import sys
 import weakref
 from pathlib import Path
@@ -17,8 +19,10 @@ from durum.errors import StoreUnavailableError
 from durum.stores import database, sqlite_file
 from durum.stores.database import Database
 from durum.stores.sqlite_file import Durability
+from tests.stores import mending_a_log
 from tests.stores.databases import FULL, NORMAL, Failing, Interrupting, bump, count, fill
 
+ROOT = Path(__file__).parents[2]
 MOVE = "PRAGMA wal_checkpoint(PASSIVE)"
 
 
@@ -108,6 +112,25 @@ def test_whoever_comes_next_hears_of_it_if_nothing_could_be_done_about_it(opened
     assert not sqlite_file.note_of_doubt(opened.path).exists()
     other.close()
     opened.connection = real
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_process_killed_where_it_removes_the_note_leaves_what_the_next_one_can_write_to(when: str, tmp_path: Path) -> None:
+    """All was written anew by then; with the note still there it is once more, and without it nothing is."""
+    path = tmp_path / "durum.db"
+    command = [sys.executable, "-m", mending_a_log.__name__, str(path), when]
+    killed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (killed.returncode, killed.stderr) == (-signal.SIGKILL, "")
+    note = sqlite_file.note_of_doubt(path)
+    assert note.exists() is (when == "before")
+    with contextlib.closing(Database(path, create=False, durability=Durability.FULL, rolled_back=lambda: None)) as other:
+        said: list[str] = []
+        other.connection = Failing(other.connection, set(), said)  # type: ignore[assignment]
+        for _ in range(2):
+            other.transact(fill)
+        assert said.count("VACUUM") == (when == "before")
+        assert count(other.connection) == killed.stdout.count("written") + 2  # type: ignore[arg-type]
+    assert not note.exists()
 
 
 def test_a_log_that_cannot_be_moved_now_is_moved_later(opened: Database) -> None:
