@@ -143,9 +143,8 @@ def test_a_write_whose_asker_has_gone_is_not_made(disk: Disk) -> None:
     group = group_of(disk)
 
     async def ask() -> object:
-        gone = asyncio.create_task(group.write(keep("gone"), None))
-        here = asyncio.create_task(group.write(keep("here"), None))
-        await asyncio.sleep(0)
+        gone = group.write(keep("gone"), None)
+        here = group.write(keep("here"), None)
         gone.cancel()
         return await here
 

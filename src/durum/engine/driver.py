@@ -16,6 +16,8 @@ from durum.engine.boundaries import Boundaries
 from durum.engine.inbox import take
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
     from durum.core.run_state import RunState
     from durum.engine.attempts import Attempts
     from durum.engine.children import Children
@@ -44,10 +46,11 @@ class Driver:
         self._tasks: set[asyncio.Task[None]] = set()
         self._reading: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
-        self._wake = asyncio.Event()
+        self._woken = False
+        self._waiter: asyncio.Future[None] | None = None  # until somebody wakes us; few runs ever wait
         self._draining = False
         self._rested = 0.0  # when everything else in this loop had its turn last
-        self._held_back: set[int] = set()  # ready at the last commit, and not entered for want of room
+        self._held_back: AbstractSet[int] = frozenset()  # ready at the last commit, and not entered for want of room
         self._company = 0  # attempts begun since
         self._committed = 0.0
         self._ended: list[BaseException] = []
@@ -119,7 +122,7 @@ class Driver:
         """Enter nothing more; what is under way may come to its end."""
         self._draining = True
         self._children.drain()
-        self._wake.set()
+        self._wake()
 
     # --- messages -----------------------------------------------------------------------------------------------------
 
@@ -176,7 +179,7 @@ class Driver:
             side_by_side = all(attempt.position in self._held_back and self._attempts.is_inline(attempt) for attempt in begun)
             if side_by_side and self._company <= _COMPANY and self._loop.time() - self._committed < _REST_SECONDS:
                 return True
-        self._held_back = set(self._state.ready[:_COMPANY])
+        self._held_back = frozenset(self._state.ready[:_COMPANY])
         if self._held_back:
             self._company, self._committed = 0, self._loop.time()
         return False
@@ -253,18 +256,23 @@ class Driver:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._ended.append(error)
-        self._wake.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        self._woken = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     async def _until_something_happens(self) -> None:
         due = None if self._draining else d.next_due(self._state)
-        if due is None:
-            await self._wake.wait()
-        else:
-            clock = asyncio.ensure_future(self._world.clock.sleep_until(due))
-            wake = asyncio.ensure_future(self._wake.wait())
-            try:
-                await asyncio.wait({clock, wake}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                clock.cancel()
-                wake.cancel()
-        self._wake.clear()
+        if not self._woken:
+            self._waiter = self._loop.create_future()
+            if due is None:
+                await self._waiter
+            else:
+                clock = asyncio.ensure_future(self._world.clock.sleep_until(due))
+                try:
+                    await asyncio.wait({clock, self._waiter}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    clock.cancel()
+        self._woken = False

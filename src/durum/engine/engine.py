@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -21,7 +22,7 @@ from durum.core.tree import tree_of
 from durum.core.wake import wake_ms
 from durum.engine.artifacts import ArtifactReader
 from durum.engine.attempts import Attempts
-from durum.engine.children import ChildDriver, Children, ChildResults
+from durum.engine.children import Children, ChildResults
 from durum.engine.delivery import empty_inbox, report
 from durum.engine.driver import Driver
 from durum.engine.inbox import Mailroom, take
@@ -215,12 +216,14 @@ class Engine:
         self, recorder: Recorder, plan: ExecutionPlan, facts: FactIndex, manifest: RunManifest, *, overrule: bool = True
     ) -> None:
         state = recorder.state
-        self._transports.add("child", lambda: ChildResults(self._store, self._reader, state.run_id))
+        self._transports.add("child", partial(ChildResults, self._store, self._reader, state.run_id))
         world = World(recorder, self._reader, facts, self._transports, self._clock, self._entropy)
         self._reader.on_away = world.leave
         depth = manifest.parent.depth if isinstance(manifest.parent, Parent) else 0
         attempts = Attempts(world, self._snapshots, plan, self._watcher.progress or _ignore, depth)
-        children = Children(self._store, recorder, self._clock, self._child_driver(plan, state, depth, overrule=overrule))
+        children = Children(
+            self._store, recorder, self._clock, partial(self._drive_child, plan, state, depth, overrule=overrule)
+        )
         driver = Driver(world, self._snapshots, attempts, children, self._mailroom)
         try:
             with self._stop.ends(driver):
@@ -234,37 +237,37 @@ class Engine:
         if state.over:
             await report(self._store, state, manifest)
 
-    def _child_driver(self, plan: ExecutionPlan, state: RunState, depth: int, *, overrule: bool) -> ChildDriver:
-        async def drive(spawned: ev.ChildSpawned, actor: str | None) -> None:
-            assert self._child_codes is not None
-            spawn: Any = plan.implementation(state.plan, spawned.state_id)
-            code, child_id = self._child_codes(spawn.child), spawned.child_run_id
-            if code.plan.op_id != spawned.op_id:
-                reason = f"state {spawned.state_id} started {spawned.op_id}, but it starts {code.plan.op_id} now"
-                raise PlanChangedError(child_id, [reason])
-            engine = Engine(
-                self._store,
-                code.transports(),
-                self._clock,
-                self._entropy,
-                Watcher(event=self._watcher.child, child=self._watcher.child),
-                child_codes=self._child_codes,
-                mailroom=self._mailroom,
-                stop=self._stop,
-                reader=self._reader,
-            )
-            head = await self._store.head(child_id)
-            if head is None or not head.seq:
-                inputs: Any = decode_json(await self._reader.get(spawned.inputs_id))
-                config = msgspec.structs.replace(state.config, skip_tags=())
-                parent = Parent(depth=depth + 1, key=spawned.key, run_id=state.run_id)
-                with contextlib.suppress(RunExistsError):  # another process began it meanwhile
-                    await engine.start(code.start_run(child_id, inputs, config, parent))
-                    return
-            mine = f"run {state.run_id}"  # a pause this run asked for ends with its own, whoever had the child meanwhile
-            await engine.resume(child_id, code.plan, actor or mine, overrule=overrule and actor is not None)
-
-        return drive
+    async def _drive_child(
+        self, plan: ExecutionPlan, state: RunState, depth: int, spawned: ev.ChildSpawned, actor: str | None, *, overrule: bool
+    ) -> None:
+        """Drive a run that one of ours started; what the two have to do with each other is told by their logs."""
+        assert self._child_codes is not None
+        spawn: Any = plan.implementation(state.plan, spawned.state_id)
+        code, child_id = self._child_codes(spawn.child), spawned.child_run_id
+        if code.plan.op_id != spawned.op_id:
+            reason = f"state {spawned.state_id} started {spawned.op_id}, but it starts {code.plan.op_id} now"
+            raise PlanChangedError(child_id, [reason])
+        engine = Engine(
+            self._store,
+            code.transports(),
+            self._clock,
+            self._entropy,
+            Watcher(event=self._watcher.child, child=self._watcher.child),
+            child_codes=self._child_codes,
+            mailroom=self._mailroom,
+            stop=self._stop,
+            reader=self._reader,
+        )
+        head = await self._store.head(child_id)
+        if head is None or not head.seq:
+            inputs: Any = decode_json(await self._reader.get(spawned.inputs_id))
+            config = msgspec.structs.replace(state.config, skip_tags=())
+            parent = Parent(depth=depth + 1, key=spawned.key, run_id=state.run_id)
+            with contextlib.suppress(RunExistsError):  # another process began it meanwhile
+                await engine.start(code.start_run(child_id, inputs, config, parent))
+                return
+        mine = f"run {state.run_id}"  # a pause this run asked for ends with its own, whoever had the child meanwhile
+        await engine.resume(child_id, code.plan, actor or mine, overrule=overrule and actor is not None)
 
     async def _give_up(self, head: Head, rests: RunState | None) -> None:
         """Release the run; if the store is away the lock's end says the same. One that was cut off is due at once."""

@@ -91,7 +91,7 @@ class World(msgspec.Struct):
     clock: Clock
     entropy: Entropy
     acting: dict[asyncio.Task[None], str] = {}  # effects under way -> their effect keys
-    turns: WeakValueDictionary[str, asyncio.Lock] = msgspec.field(default_factory=WeakValueDictionary)
+    turns: WeakValueDictionary[str, asyncio.Lock] | None = None  # of effects, by their keys
     away: WorldError | None = None  # what keeps this process from driving the run on: no step's doing, and no step's failure
 
     def leave(self, error: WorldError) -> None:
@@ -100,6 +100,8 @@ class World(msgspec.Struct):
 
     def turn(self, effect_key: str) -> asyncio.Lock:
         """Return what lets one state at a time ask for an effect: two may share its key."""
+        if self.turns is None:
+            self.turns = WeakValueDictionary()
         return self.turns.setdefault(effect_key, asyncio.Lock())
 
 

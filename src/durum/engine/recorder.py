@@ -17,6 +17,7 @@ from durum.ports import Artifact, StoredEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from collections.abc import Set as AbstractSet
 
     from durum.core.artifact_kind import ArtifactKind
     from durum.core.events import Envelope, Event
@@ -32,7 +33,7 @@ _RETRY_SECONDS = 0.05
 _KNOWN_IDS = 4096
 
 
-class _Batch(msgspec.Struct, frozen=True):
+class _Batch(msgspec.Struct, frozen=True, gc=False):
     """What one commit takes along."""
 
     events: list[StoredEvent]
@@ -63,12 +64,12 @@ class Recorder:
         self._stored_seq = head.seq
         self._synced = True  # whether what is stored is durable
         self._staged: list[StoredEvent] = []
-        self._envelopes: list[Envelope] = []
+        self._untold: list[Envelope] = []  # of whom somebody watches
         self._artifacts: dict[str, Artifact] = {}
         self._consumed: list[str] = []
         self._read: set[str] = set()  # messages
         self._known: set[str] = set()  # ids of artifacts that are stored
-        self._known_before: set[str] = set()  # and older ones
+        self._known_before: AbstractSet[str] = frozenset()  # and older ones
         self._committing = False
         self._behind: list[asyncio.Future[None]] = []  # who waits for the commit under way; an asyncio.Lock is seven calls
         self._listener = listener
@@ -113,7 +114,8 @@ class Recorder:
         self._seq = header.seq
         self._hash = stored.hash
         self._staged.append(stored)
-        self._envelopes.append(envelope)
+        if self._listener is not None:
+            self._untold.append(envelope)
         return envelope
 
     async def commit(self, *, sync: bool = True) -> None:
@@ -155,9 +157,10 @@ class Recorder:
 
     async def _write(self, *, sync: bool) -> None:
         """Make everything staged durable, and tell of it."""
-        staged, envelopes, artifacts = self._staged, self._envelopes, list(self._artifacts.values())
+        staged, artifacts = self._staged, list(self._artifacts.values())
         batch = _Batch(staged, artifacts, self._consumed)
-        self._staged, self._envelopes, self._artifacts, self._consumed = [], [], {}, []
+        self._staged, self._artifacts, self._consumed = [], {}, []
+        told = len(self._untold)
         cancelled = False
         try:
             try:
@@ -174,6 +177,7 @@ class Recorder:
         if len(self._known) > _KNOWN_IDS:
             self._known, self._known_before = set(), self._known
         if self._listener is not None:
+            envelopes, self._untold = self._untold[:told], self._untold[told:]
             self._tell(envelopes, self._listener)
         if cancelled:
             raise asyncio.CancelledError

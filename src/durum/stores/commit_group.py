@@ -40,10 +40,10 @@ class CommitGroup:
         self._mutex = mutex  # held until what follows from a commit is known, too
         self._waiting: WeakKeyDictionary[asyncio.AbstractEventLoop, list[_Write]] = WeakKeyDictionary()
 
-    async def write(self, job: Callable[[Connection], T], after: Callable[[], None] | None = None) -> T:
-        """Return what a job returns once that is durable; ``after`` runs right behind the commit, before anything else does.
+    def write(self, job: Callable[[Connection], T], after: Callable[[], None] | None = None) -> asyncio.Future[T]:
+        """Return what gives a job's result once that is durable; ``after`` runs right behind the commit, before anything else.
 
-        Raises:
+        It raises:
             DurumError: the job refused, the store is away, or nobody knows whether the commit took place.
         """
         loop = asyncio.get_running_loop()
@@ -53,7 +53,7 @@ class CommitGroup:
             loop.call_soon(self._flush, loop)
         done: asyncio.Future[T] = loop.create_future()
         waiting.append(_Write(job, after, done))
-        return await done
+        return done
 
     def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
         writes = [write for write in self._waiting.pop(loop) if not write.done.done()]  # some may have been cancelled

@@ -8,8 +8,9 @@ import io
 import os
 import re
 import weakref
+from functools import partial
 from hashlib import sha256
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from durum.errors import (
     ConcurrencyError,
@@ -38,6 +39,7 @@ _DIGEST = re.compile("[0-9a-f]{64}")
 _MANY, _MANY_BYTES = 256, 2 << 20  # artifacts read at once
 _SQL = statements()
 T = TypeVar("T")
+_ArtifactRow: TypeAlias = tuple[bytes, str, int, bytes | None]
 
 
 class SqliteStore:
@@ -157,26 +159,38 @@ class SqliteStore:
         if not events:
             return expected_seq
         rows = [self._artifact_row(artifact) for artifact in artifacts]
-        last = events[-1]
+        add = partial(self._add, run_id, expected_seq, epoch, events, rows, consumed)
+        if len(self._ownership.held) > 1:
+            return await self._group.write(add)
+        return self._database.transact(add, sync=sync)
 
-        def add(connection: sqlite3.Connection) -> int:
-            run_no = self._run_no(connection, run_id)
-            stem = run_no << _SEQ_BITS
-            added = []
-            for seq, event in enumerate(events, expected_seq + 1):
-                if event.seq != seq:
-                    raise self._stale(connection, run_id, expected_seq, epoch)
-                added.append((stem + seq, event.hash, event.body))
-            if connection.execute(_SQL["move_head"], (last.seq, last.hash, run_no, expected_seq, epoch)).rowcount != 1:
+    def _add(
+        self,
+        run_id: str,
+        expected_seq: int,
+        epoch: int,
+        events: Sequence[StoredEvent],
+        rows: Sequence[_ArtifactRow],
+        consumed: Sequence[str],
+        connection: sqlite3.Connection,
+    ) -> int:
+        """Add rows to the log of a run that is ours, and return where it ends now."""
+        run_no = self._run_no(connection, run_id)
+        stem = run_no << _SEQ_BITS
+        added = []
+        for seq, event in enumerate(events, expected_seq + 1):
+            if event.seq != seq:
                 raise self._stale(connection, run_id, expected_seq, epoch)
-            connection.executemany(_SQL["add_event"], added)
-            if rows:
-                connection.executemany(_SQL["add_artifact"], rows)
-            if consumed:
-                connection.executemany(_SQL["drop_message"], [(run_no, message_id) for message_id in consumed])
-            return last.seq
-
-        return await self._write(add, sync=sync)
+            added.append((stem + seq, event.hash, event.body))
+        last = events[-1]
+        if connection.execute(_SQL["move_head"], (last.seq, last.hash, run_no, expected_seq, epoch)).rowcount != 1:
+            raise self._stale(connection, run_id, expected_seq, epoch)
+        connection.executemany(_SQL["add_event"], added)
+        if rows:
+            connection.executemany(_SQL["add_artifact"], rows)
+        if consumed:
+            connection.executemany(_SQL["drop_message"], [(run_no, message_id) for message_id in consumed])
+        return last.seq
 
     async def sync(self) -> None:
         """Return once everything is durable; see ``EventStore.sync``."""
@@ -243,7 +257,7 @@ class SqliteStore:
 
     # --- artifacts --------------------------------------------------------------------------------------------------
 
-    def _artifact_row(self, artifact: Artifact) -> tuple[bytes, str, int, bytes | None]:
+    def _artifact_row(self, artifact: Artifact) -> _ArtifactRow:
         """Return an artifact's row; large bytes go to their file first, so no durable event names bytes that are not."""
         data, kind = artifact.data, str(artifact.kind)  # SQLite would look for an adapter of an enum's member
         digest = sha256(data).digest()
