@@ -26,7 +26,7 @@ from durum.core.failure import (
 )
 from durum.core.gates import unknown_effect_gate
 from durum.core.meta import SideEffectKind
-from durum.core.state import Child, Items
+from durum.core.state import Child, Items, State
 from durum.core.tree import Tree
 from durum.engine.attempt import DomainEvents, Executed, execute
 from durum.engine.completion import completion
@@ -52,6 +52,12 @@ class Begun(msgspec.Struct, frozen=True):
     position: int
     number: int
     base: Tree
+    state: State  # what it executes
+
+    @property
+    def is_inline(self) -> bool:
+        """Whether it never suspends, so that it needs no task."""
+        return getattr(self.state, "inline", False) is True
 
 
 class Attempts:
@@ -80,20 +86,18 @@ class Attempts:
         if not self._cancelled.done():
             self._cancelled.set_result(None)
 
-    def is_inline(self, begun: Begun) -> bool:
-        """Whether an attempt never suspends, so that it needs no task."""
-        state = self._plan.implementation(self._state.plan, self._state.plan.nodes[begun.position].id)
-        return getattr(state, "inline", False) is True
+    def begin(self, position: int, number: int, base: Tree) -> Begun:
+        """Return an attempt that was entered."""
+        return Begun(position, number, base, self._plan.implementation(self._state.plan, self._state.plan.nodes[position].id))
 
     def is_pure(self, begun: Begun) -> bool:
         """Whether an attempt never suspends, and says that it does not even look outside."""
-        pure = self._state.plan.nodes[begun.position].meta.side_effects is SideEffectKind.PURE
-        return pure and self.is_inline(begun)
+        return begun.is_inline and self._state.plan.nodes[begun.position].meta.side_effects is SideEffectKind.PURE
 
     async def run(self, begun: Begun) -> None:
         """Execute one attempt and stage how it ended."""
         node = self._state.plan.nodes[begun.position]
-        state = self._plan.implementation(self._state.plan, node.id)
+        state = begun.state
         overlay = ContextOverlay(self._snapshots, begun.base, self._plan.merging)
         attempt = self._attempt(node, begun, getattr(state, "reconcile", None))
         place = current_place.set(Place(self._state.run_id, node.id, begun.number, self._world.transports.clean))

@@ -11,7 +11,6 @@ from durum.core.artifact_kind import ArtifactKind
 from durum.core.canonical import decode_json
 from durum.core.failure import StateError, describe
 from durum.core.retry import delay_ms, jitter_ppm
-from durum.engine.attempts import Begun
 from durum.engine.boundaries import Boundaries
 from durum.engine.inbox import take
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from durum.core.run_state import RunState
-    from durum.engine.attempts import Attempts
+    from durum.engine.attempts import Attempts, Begun
     from durum.engine.children import Children
     from durum.engine.inbox import Mailroom
     from durum.engine.live_io import World
@@ -92,7 +91,7 @@ class Driver:
             return True
         inline: list[Begun] = []
         for attempt in started:
-            if self._attempts.is_inline(attempt):
+            if attempt.is_inline:
                 inline.append(attempt)
             else:
                 self._keep(asyncio.create_task(self._attempts.run(attempt)))
@@ -176,7 +175,7 @@ class Driver:
         """
         if self._held_back and begun and not self._tasks:
             self._company += len(begun)
-            side_by_side = all(attempt.position in self._held_back and self._attempts.is_inline(attempt) for attempt in begun)
+            side_by_side = all(attempt.position in self._held_back and attempt.is_inline for attempt in begun)
             if side_by_side and self._company <= _COMPANY and self._loop.time() - self._committed < _REST_SECONDS:
                 return True
         self._held_back = frozenset(self._state.ready[:_COMPANY])
@@ -235,7 +234,7 @@ class Driver:
             error = StateError(describe(fault), state_id)
             self._recorder.stage(ev.StateFailed(error=error, state_id=state_id), state_id, command.attempt)
         else:
-            begun.append(Begun(command.position, command.attempt, base))
+            begun.append(self._attempts.begin(command.position, command.attempt, base))
 
     async def _complete(self, command: d.CompleteRun) -> None:
         artifacts: dict[str, bytes] = {}
