@@ -43,6 +43,17 @@ def writes(**values: object) -> Does:
     return Does(act)
 
 
+def reads(*keys: str) -> Does:
+    """Return a state that reads keys."""
+
+    def act(ctx: DynContext, io: object, rec: object) -> None:
+        del io, rec
+        for key in keys:
+            ctx.read(key)
+
+    return Does(act)
+
+
 def appends(key: str, *items: object) -> Does:
     """Return a state that appends items to a key."""
 

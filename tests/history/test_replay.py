@@ -14,6 +14,7 @@ import durum
 from durum import RunConfig, StepError, Workflow
 from durum.core.config import FixedBackoff, RetryPolicy
 from tests.engine.runs import run
+from tests.engine.states import plan_of, reads, writes
 from tests.history.edits import ALTERING, KEEPING, SOURCE, Edit
 
 if TYPE_CHECKING:
@@ -200,3 +201,34 @@ def told(recorded: str, now: str) -> bool:
 def test_where_a_message_names_a_secret_replay_goes_by_the_text_around(recorded: str, now: str, same: bool) -> None:  # noqa: FBT001
     """The value is not there to be replaced, and all else counts, but for the end of a text that was cut."""
     assert told(recorded, now) is same
+
+
+@pytest.mark.parametrize(("many", "others"), [(1, 0), (1, 1), (40, 0), (40, 40)])
+def test_a_write_that_changes_nothing_is_told_from_none_and_from_others(many: int, others: int) -> None:
+    """The snapshot is the same either way; whether a branch wrote a key decides what a join makes of it. 40 are an artifact."""
+    held = {f"key{number}": number for number in range(80)}
+    before, now = dict([*held.items()][:many]), dict([*held.items()][-others:] if others else [])
+    ran = run(plan_of({"again": writes(**before)}), held)
+    ran.sound()
+    divergence = ran.service.replay(ran.id, "reproduce", plan_of({"again": writes(**now)})).divergence
+    assert divergence is not None
+    assert (divergence.what, divergence.message) == ("writes", "p.again.main attempt 1: it writes other keys to the same end")
+    assert (divergence.expected, divergence.got) == (
+        [[key, "set"] for key in sorted(before)],
+        [[key, "set"] for key in sorted(now)],
+    )
+    assert divergence.diff
+
+
+@pytest.mark.parametrize("many", [1, 40])
+def test_other_keys_read_are_told(many: int) -> None:
+    """Though the same comes of them; 40 are an artifact."""
+    held = {f"key{number}": 0 for number in range(80)}
+    before, now = [*held][:many], [*held][-many:]
+    ran = run(plan_of({"looks": reads(*before)}), held)
+    ran.sound()
+    divergence = ran.service.replay(ran.id, "reproduce", plan_of({"looks": reads(*now)})).divergence
+    assert divergence is not None
+    assert (divergence.what, divergence.message) == ("writes", "p.looks.main attempt 1: it reads other keys")
+    assert (divergence.expected, divergence.got) == (sorted(before), sorted(now))
+    assert divergence.diff

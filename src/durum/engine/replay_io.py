@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from durum.core.canonical import canonical_json, digest_bytes, normalized
@@ -143,11 +144,19 @@ class ReplayIo:
         self._unanswered = {fact.key: fact for fact in own if fact.outcome == "cancelled"}
         self._applies_effects = applies_effects
         self._retryable = missing_fact_retryable
-        called = [fact for fact in own if fact.namespace not in _IMMEDIATE]
-        self._calls = frozenset(fact.key for fact in called)
-        self._turnstile = Turnstile([(fact.key, fact.begun) for fact in called if fact.key not in self._unanswered])
+        self._called = [fact for fact in own if fact.namespace not in _IMMEDIATE]
         self.used: dict[str, str] = {}
         self.missing: list[JsonObject] = []  # calls the record does not hold, as {namespace, request, key}
+
+    @cached_property
+    def _calls(self) -> frozenset[str]:
+        """The keys of the calls that are answered in their order; made when first asked for, as few attempts call anything."""
+        return frozenset(fact.key for fact in self._called)
+
+    @cached_property
+    def _turnstile(self) -> Turnstile:
+        """Lets the answers through in that order."""
+        return Turnstile([(fact.key, fact.begun) for fact in self._called if fact.key not in self._unanswered])
 
     async def call(self, call: IoCall) -> IoResult:
         """Return the recorded outcome of a call; ``MissingFactError`` if there is none."""

@@ -29,7 +29,7 @@ from durum.core.replay import Divergence, plan_divergence
 from durum.core.run_plan import RunPlan
 from durum.core.state import Child, Items
 from durum.engine.attempt import DomainEvents, Executed, execute
-from durum.engine.completion import completion
+from durum.engine.completion import listed
 from durum.engine.context import ContextOverlay
 from durum.engine.replay_io import ReplayIo
 from durum.engine.snapshots import Snapshots
@@ -213,7 +213,7 @@ class _Reproduction:
         self._attempts += 1
         if executed.committed is not None:
             self._snapshots.remember(executed.committed.tree)
-        found = await self._compare_calls(io) or await self._compare_outcome(overlay, io, executed, event)
+        found = await self._compare_calls(io) or await self._compare_outcome(overlay, executed, event)
         found = found or await self._compare_events(recorded.events, emitted)
         found = found or await self._compare_extension(recorded.extension, executed.extension)
         return None if found is None else self._placed(found, envelope, recorded)
@@ -256,7 +256,7 @@ class _Reproduction:
         return decode_json(await self._reader.get(fact.request_id))
 
     async def _compare_outcome(
-        self, overlay: ContextOverlay, io: ReplayIo, executed: Executed, event: ev.StateCompleted | ev.StateFailed
+        self, overlay: ContextOverlay, executed: Executed, event: ev.StateCompleted | ev.StateFailed
     ) -> Divergence | None:
         if isinstance(event, ev.StateFailed):
             info = event.error.info
@@ -279,12 +279,17 @@ class _Reproduction:
             )
         if executed.committed.tree.id != event.context_snapshot_id:
             return await self._compare_contexts(event, overlay, executed)
-        node = self._run.state.plan.node(event.state_id)
-        again = completion(node, overlay.reads, executed.committed, io.facts_digest()).event
+        again = listed(overlay.reads, executed.committed.writes)
         if again.writes != event.writes or again.writes_id != event.writes_id:
-            return _found("writes", "it writes other keys to the same end", _write_keys(event), _write_keys(again))
+            before = self._run.attached.writes[event.writes_id] if event.writes_id else event.writes or ()
+            return _other_keys(
+                "it writes other keys to the same end", _write_keys(before), _write_keys(executed.committed.writes)
+            )
         if again.reads != event.reads or again.reads_id != event.reads_id:
-            return _found("writes", "it reads other keys", list(event.reads or ()), list(again.reads or ()))
+            read: JsonValue = [*(event.reads or ())]
+            if event.reads_id is not None:
+                read = decode_json(await self._reader.get(event.reads_id))
+            return _other_keys("it reads other keys", read, [*sorted(overlay.reads)])
         return None
 
     async def _compare_contexts(self, event: ev.StateCompleted, overlay: ContextOverlay, executed: Executed) -> Divergence:
@@ -361,8 +366,12 @@ def _found(what: str, message: str, expected: JsonValue, got: JsonValue, diff: l
     return Divergence(what, None, None, None, message, expected, got, differences(expected, got) if diff is None else diff)
 
 
-def _write_keys(event: ev.StateCompleted) -> JsonValue:
-    return [[write.key, write.op] for write in event.writes or ()]
+def _write_keys(writes: Sequence[ev.Write]) -> JsonValue:
+    return [[write.key, write.op] for write in writes]
+
+
+def _other_keys(message: str, recorded: JsonValue, now: JsonValue) -> Divergence:
+    return _found("writes", message, _shown(recorded), _shown(now), differences(recorded, now))
 
 
 def _shown(value: JsonValue) -> JsonValue:
