@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -16,7 +15,6 @@ from durum.core.failure import (
     CONTEXT_CONFLICT,
     EFFECT_UNKNOWN,
     INVALID_EXTENSION,
-    MAX_MESSAGE_CHARACTERS,
     MERGE_FAILED,
     ORPHAN_ATTEMPT_RECOVERED,
     RUN_CANCELLED,
@@ -33,6 +31,7 @@ from durum.engine.completion import listed
 from durum.engine.context import ContextOverlay
 from durum.engine.replay_io import ReplayIo
 from durum.engine.snapshots import Snapshots
+from durum.history.divergence import diverged, other_reads, other_writes, same_message, shown
 from durum.history.joins import check_joins
 from durum.history.walk import walk
 
@@ -57,8 +56,6 @@ _NOT_REPEATABLE = frozenset(
         STEP_TIMEOUT,
     }
 )
-_SECRET = re.compile(r"\[secret [^\]\n]*(?:\]|\Z)|\[[secrt]{0,6}\Z")  # or what a cut left of it
-_SHOWN_BYTES = 4096
 _SHORTEST_PATIENCE_MS = 60_000
 
 
@@ -243,10 +240,10 @@ class _Reproduction:
             instead = next((fact for fact in unused if fact.namespace == call["namespace"]), None)
             expected = None if instead is None else await self._request(instead)
             got: JsonValue = {"namespace": call["namespace"], "request": call["request"]}
-            return _found("call", f"it makes a {call['namespace']} call the record does not hold", expected, got)
+            return diverged("call", f"it makes a {call['namespace']} call the record does not hold", expected, got)
         if unused:
             expected = await self._request(unused[0])
-            return _found("call", f"it no longer makes a recorded {unused[0].namespace} call", expected, None)
+            return diverged("call", f"it no longer makes a recorded {unused[0].namespace} call", expected, None)
         return None
 
     async def _request(self, fact: ev.FactRecorded) -> JsonValue:
@@ -262,16 +259,16 @@ class _Reproduction:
             info = event.error.info
             expected: JsonValue = {"code": info.code, "message": info.message, "retryable": info.retryable}
             if executed.error is None:
-                return _found("outcome", "it failed when recorded and completes now", expected, "completed")
+                return diverged("outcome", "it failed when recorded and completes now", expected, "completed")
             got: JsonValue = {
                 "code": executed.error.code,
-                "message": info.message if _says(info.message, executed.error.message) else executed.error.message,
+                "message": info.message if same_message(info.message, executed.error.message) else executed.error.message,
                 "retryable": executed.error.retryable,
             }
-            return None if expected == got else _found("outcome", "it fails in another way", expected, got)
+            return None if expected == got else diverged("outcome", "it fails in another way", expected, got)
         if executed.committed is None:
             assert executed.error is not None
-            return _found(
+            return diverged(
                 "outcome",
                 f"it completed when recorded and fails now: {executed.error.message}",
                 "completed",
@@ -282,25 +279,27 @@ class _Reproduction:
         again = listed(overlay.reads, executed.committed.writes)
         if again.writes != event.writes or again.writes_id != event.writes_id:
             before = self._run.attached.writes[event.writes_id] if event.writes_id else event.writes or ()
-            return _other_keys(
-                "it writes other keys to the same end", _write_keys(before), _write_keys(executed.committed.writes)
-            )
+            return other_writes(before, executed.committed.writes)
         if again.reads != event.reads or again.reads_id != event.reads_id:
-            read: JsonValue = [*(event.reads or ())]
-            if event.reads_id is not None:
-                read = decode_json(await self._reader.get(event.reads_id))
-            return _other_keys("it reads other keys", read, [*sorted(overlay.reads)])
+            return other_reads(await self._reads(event), overlay.reads)
         return None
+
+    async def _reads(self, event: ev.StateCompleted) -> Sequence[str]:
+        """Return the keys a recorded attempt read."""
+        if event.reads_id is None:
+            return event.reads or ()
+        keys: Any = decode_json(await self._reader.get(event.reads_id))
+        return [*keys]
 
     async def _compare_contexts(self, event: ev.StateCompleted, overlay: ContextOverlay, executed: Executed) -> Divergence:
         recorded = await self._snapshots.content(await self._snapshots.tree(event.context_snapshot_id))
         now = overlay.dump()
         assert executed.committed is not None
         keys = sorted(key for key in recorded.keys() | now.keys() if recorded.get(key) != now.get(key))
-        expected: JsonObject = {key: _shown(recorded[key]) for key in keys if key in recorded}
-        got: JsonObject = {key: _shown(now[key]) for key in keys if key in now}
+        expected: JsonObject = {key: shown(recorded[key]) for key in keys if key in recorded}
+        got: JsonObject = {key: shown(now[key]) for key in keys if key in now}
         diff = differences({key: recorded[key] for key in expected}, {key: now[key] for key in got})
-        return _found("writes", f"it writes another {', '.join(keys)}", expected, got, diff)
+        return diverged("writes", f"it writes another {', '.join(keys)}", expected, got, diff)
 
     async def _compare_events(self, recorded: list[ev.DomainEvent], emitted: list[ev.DomainEvent]) -> Divergence | None:
         if not recorded and not emitted:
@@ -309,7 +308,7 @@ class _Reproduction:
         now = [await self._event(event) for event in emitted]
         if canonical_json(before) == canonical_json(now):  # to Python true is 1
             return None
-        return _found("events", "it reports other events", before, now, differences(before, now))
+        return diverged("events", "it reports other events", before, now, differences(before, now))
 
     async def _compare_extension(
         self, recorded: ev.PlanExtended | ev.ChildSpawned | None, now: Items | Child | None
@@ -326,7 +325,7 @@ class _Reproduction:
                 got = {"items": count}
             case Child(inputs=inputs):
                 got = {"child": normalized(inputs)}
-        return None if expected == got else _found("extension", "it adds something else to the plan", expected, got)
+        return None if expected == got else diverged("extension", "it adds something else to the plan", expected, got)
 
     async def _event(self, event: ev.DomainEvent) -> JsonValue:
         payload = event.payload if event.payload_ref is None else await self._reader.get(event.payload_ref)
@@ -345,36 +344,3 @@ def _patience_ms(timeout_ms: int | None) -> int | None:
 
 def _repeatable(event: ev.StateFailed) -> bool:
     return event.error.info.code not in _NOT_REPEATABLE
-
-
-def _says(recorded: str, now: str) -> bool:
-    """Tell whether a message is the recorded one; where that names a secret anything may stand, for replay has no value."""
-    first, *others = _SECRET.split(recorded)
-    if not others:
-        return now == recorded
-    if not now.startswith(first):
-        return False
-    at, last = len(first), others.pop()
-    for part in others:
-        at = now.find(part, at) + len(part)
-        if at < len(part):
-            return False
-    return len(recorded) == MAX_MESSAGE_CHARACTERS or now.endswith(last, at)  # or cut, and now elsewhere
-
-
-def _found(what: str, message: str, expected: JsonValue, got: JsonValue, diff: list[JsonValue] | None = None) -> Divergence:
-    return Divergence(what, None, None, None, message, expected, got, differences(expected, got) if diff is None else diff)
-
-
-def _write_keys(writes: Sequence[ev.Write]) -> JsonValue:
-    return [[write.key, write.op] for write in writes]
-
-
-def _other_keys(message: str, recorded: JsonValue, now: JsonValue) -> Divergence:
-    return _found("writes", message, _shown(recorded), _shown(now), differences(recorded, now))
-
-
-def _shown(value: JsonValue) -> JsonValue:
-    """Return a value for a report; a large one by its size, for the differences tell what matters."""
-    size = len(msgspec.json.encode(value))
-    return value if size <= _SHOWN_BYTES else f"<{size} bytes of JSON>"
