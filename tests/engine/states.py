@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from durum import DependencyEdge, ExecutionPlan, StateMeta, StateNode, StateOutcome
 from durum.core.merges import Reducer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from durum.core.state import DynContext, EventRecorder
+
+T = TypeVar("T")
 
 
 class Does:
@@ -32,47 +34,35 @@ class Does:
         return StateOutcome()
 
 
+def _for_each(items: Iterable[T], act: Callable[[DynContext, T], object]) -> Does:
+    """Return a state that does the same for each item."""
+
+    def acts(ctx: DynContext, io: object, rec: object) -> None:
+        del io, rec
+        for item in items:
+            act(ctx, item)
+
+    return Does(acts)
+
+
 def writes(**values: object) -> Does:
     """Return a state that writes keys."""
-
-    def act(ctx: DynContext, io: object, rec: object) -> None:
-        del io, rec
-        for key, value in values.items():
-            ctx.write(key, value)
-
-    return Does(act)
+    return _for_each(values.items(), lambda ctx, item: ctx.write(*item))
 
 
 def reads(*keys: str) -> Does:
     """Return a state that reads keys."""
-
-    def act(ctx: DynContext, io: object, rec: object) -> None:
-        del io, rec
-        for key in keys:
-            ctx.read(key)
-
-    return Does(act)
+    return _for_each(keys, lambda ctx, key: ctx.read(key))
 
 
 def appends(key: str, *items: object) -> Does:
     """Return a state that appends items to a key."""
-
-    def act(ctx: DynContext, io: object, rec: object) -> None:
-        del io, rec
-        ctx.append(key, items)
-
-    return Does(act)
+    return _for_each([items], lambda ctx, some: ctx.append(key, some))
 
 
 def deletes(*keys: str) -> Does:
     """Return a state that deletes keys."""
-
-    def act(ctx: DynContext, io: object, rec: object) -> None:
-        del io, rec
-        for key in keys:
-            ctx.delete(key)
-
-    return Does(act)
+    return _for_each(keys, lambda ctx, key: ctx.delete(key))
 
 
 def plan_of(

@@ -6,6 +6,7 @@ import sqlite3
 from typing import Any
 
 FULL, NORMAL = 2, 1
+MOVE = "PRAGMA wal_checkpoint(PASSIVE)"
 
 
 def synchronous(connection: sqlite3.Connection) -> int:

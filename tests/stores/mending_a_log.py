@@ -10,7 +10,7 @@ from pathlib import Path
 from durum.stores import sqlite_file
 from durum.stores.database import Database
 from durum.stores.sqlite_file import Durability
-from tests.stores.databases import Failing, bump, fill
+from tests.stores.databases import MOVE, Failing, bump, fill
 
 real = Path.unlink
 
@@ -28,8 +28,7 @@ def main(path: Path) -> None:
     while not sqlite_file.is_log_long(opened.path):
         opened.transact(fill)
         os.write(1, b"written\n")
-    fails = {"PRAGMA wal_checkpoint(PASSIVE)"}
-    opened.connection = Failing(opened.connection, fails, [])  # type: ignore[assignment]
+    opened.connection = Failing(opened.connection, {MOVE}, [])  # type: ignore[assignment]
     Path.unlink = unlink  # type: ignore[method-assign, assignment]
     opened.transact(bump)
 

@@ -20,10 +20,9 @@ from durum.stores import database, sqlite_file
 from durum.stores.database import Database
 from durum.stores.sqlite_file import Durability
 from tests.stores import mending_a_log
-from tests.stores.databases import FULL, NORMAL, Failing, Interrupting, bump, count, fill
+from tests.stores.databases import FULL, MOVE, NORMAL, Failing, Interrupting, bump, count, fill
 
 ROOT = Path(__file__).parents[2]
-MOVE = "PRAGMA wal_checkpoint(PASSIVE)"
 
 
 def moves(monkeypatch: pytest.MonkeyPatch, opened: Database) -> list[bool]:

@@ -67,7 +67,7 @@ def disallowed(state: RunState, envelope: ev.Envelope) -> Divergence | None:
 
 def _moments(state: RunState) -> Sequence[int]:
     """Return one moment of every stretch of time between due retries: which of them compete for room depends on the time."""
-    return [-1, *sorted({state.states[position].due_ms or 0 for position in state.waiting})] if state.waiting else (-1,)
+    return [-1, *sorted({state.states[position].due_ms or 0 for position in state.waiting})]
 
 
 def _schedules(command: d.Command, state: RunState, event: ev.RetryScheduled) -> bool:

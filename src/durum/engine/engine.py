@@ -240,7 +240,7 @@ class Engine:
     async def _drive_child(
         self, plan: ExecutionPlan, state: RunState, depth: int, spawned: ev.ChildSpawned, actor: str | None, *, overrule: bool
     ) -> None:
-        """Drive a run that one of ours started; what the two have to do with each other is told by their logs."""
+        """Start a child run, or drive it on: what a ``ChildDriver`` does, for a run with this plan and state."""
         assert self._child_codes is not None
         spawn: Any = plan.implementation(state.plan, spawned.state_id)
         code, child_id = self._child_codes(spawn.child), spawned.child_run_id

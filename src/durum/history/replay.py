@@ -27,7 +27,6 @@ from durum.core.replay import Divergence, plan_divergence
 from durum.core.run_plan import RunPlan
 from durum.core.state import Child, Items
 from durum.engine.attempt import DomainEvents, Executed, execute
-from durum.engine.completion import listed
 from durum.engine.context import ContextOverlay
 from durum.engine.replay_io import ReplayIo
 from durum.engine.snapshots import Snapshots
@@ -276,19 +275,16 @@ class _Reproduction:
             )
         if executed.committed.tree.id != event.context_snapshot_id:
             return await self._compare_contexts(event, overlay, executed)
-        again = listed(overlay.reads, executed.committed.writes)
-        if again.writes != event.writes or again.writes_id != event.writes_id:
-            before = self._run.attached.writes[event.writes_id] if event.writes_id else event.writes or ()
-            return other_writes(before, executed.committed.writes)
-        if again.reads != event.reads or again.reads_id != event.reads_id:
-            return other_reads(await self._reads(event), overlay.reads)
-        return None
+        wrote = executed.committed.writes
+        recorded = event.writes or () if event.writes_id is None else self._run.attached.writes[event.writes_id]
+        if [*recorded] != [*wrote]:
+            return other_writes(recorded, wrote)
+        reads = await self._reads(event)
+        return None if reads == sorted(overlay.reads) else other_reads(reads, overlay.reads)
 
-    async def _reads(self, event: ev.StateCompleted) -> Sequence[str]:
-        """Return the keys a recorded attempt read."""
-        if event.reads_id is None:
-            return event.reads or ()
-        keys: Any = decode_json(await self._reader.get(event.reads_id))
+    async def _reads(self, event: ev.StateCompleted) -> list[str]:
+        """Return the keys a recorded attempt read, in order."""
+        keys: Any = event.reads or () if event.reads_id is None else decode_json(await self._reader.get(event.reads_id))
         return [*keys]
 
     async def _compare_contexts(self, event: ev.StateCompleted, overlay: ContextOverlay, executed: Executed) -> Divergence:

@@ -203,11 +203,10 @@ class _Check:
         base = await snapshots.tree(progress.base_snapshot_id)
         edits: dict[str, bytes | None] = {}
         artifacts: dict[str, bytes] = {}
+        merges = Merges(state.plan.merges)
         for write in progress.writes:
-            edits[write.key] = entry = bytes(write.entry)
-            if write.op != "set":
-                change, merges = Change(write.key, write.op, (entry,)), Merges(state.plan.merges)
-                edits[write.key] = await changed(snapshots, base, change, merges, artifacts, event.context_snapshot_id)
+            change = Change(write.key, write.op, (bytes(write.entry),))
+            edits[write.key] = await changed(snapshots, base, change, merges, artifacts, event.context_snapshot_id)
         after = edit_tree(base, edits, artifacts)
         self._same(after, event.context_snapshot_id, f"snapshot after {event.state_id}")
         snapshots.remember(after)  # what follows most likely begins with it

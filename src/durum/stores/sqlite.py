@@ -80,17 +80,19 @@ class SqliteStore:
 
     # --- transactions -----------------------------------------------------------------------------------------------
 
-    async def _write(
-        self, job: Callable[[sqlite3.Connection], T], after: Callable[[], None] | None = None, *, sync: bool = True
-    ) -> T:
-        """Run a job in a transaction: at once while at most one run is driven here, else in the next commit of many."""
-        if len(self._ownership.held) > 1:
+    @property
+    def _shares_commits(self) -> bool:
+        """Whether more than one run is driven here: a write waits for the next commit of many, else it is made at once."""
+        return len(self._ownership.held) > 1
+
+    async def _write(self, job: Callable[[sqlite3.Connection], T], after: Callable[[], None] | None = None) -> T:
+        """Run a job in a transaction; ``after`` runs right behind it."""
+        if self._shares_commits:
             return await self._group.write(job, after)
-        if after is None:
-            return self._database.transact(job, sync=sync)
         with self._database.mutex:
             result = self._database.transact(job)
-            after()
+            if after is not None:
+                after()
         return result
 
     def _run_no(self, connection: sqlite3.Connection, run_id: str) -> int:
@@ -160,7 +162,7 @@ class SqliteStore:
             return expected_seq
         rows = [self._artifact_row(artifact) for artifact in artifacts]
         add = partial(self._add, run_id, expected_seq, epoch, events, rows, consumed)
-        if len(self._ownership.held) > 1:
+        if self._shares_commits:
             return await self._group.write(add)
         return self._database.transact(add, sync=sync)
 
